@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need in .venv and say what they do.
+PYTHON ?= python3
+VENV ?= .venv
+PEER ?= .venv-peer
+RUN := $(VENV)/bin
+PIP_QUIET := --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test parity lint types contracts check benchmark clean
+
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## The environment of the package, pinned by constraints.txt
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "[setup] Python environment in $(VENV) (about a minute the first time)"
+	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install $(PIP_QUIET) --constraint constraints.txt --editable '.[development]' 2>&1 | grep -v "is ignored: it is neither" || true
+	@$(RUN)/python -c 'import reprocess, pytest, moto' && touch $@
+	@echo "[setup] done"
+
+demo: $(VENV)/.ready ## The whole trip on this machine: an archive in S3 to published products and a report
+	@$(RUN)/reprocess demo
+
+test: $(VENV)/.ready ## All tests of the package
+	@echo "[test] fast rooms first, then the whole trip over HTTP"
+	@$(RUN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+parity: $(PEER)/.ready ## The same pixels as the official pipeline, step by step (environment of its own)
+	@echo "[parity] comparing with the official pipeline"
+	@$(PEER)/bin/python -m pytest --override-ini addopts= --strict-markers --import-mode=importlib -ra tests/parity
+
+$(PEER)/.ready: pyproject.toml constraints-peer.txt
+	@echo "[setup] the official pipeline in $(PEER), for comparison only (about two minutes the first time)"
+	@test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install $(PIP_QUIET) --constraint constraints-peer.txt jwst==3.0.0 pytest hypothesis --editable . 2>&1 | grep -v "is ignored: it is neither" || true
+	@$(PEER)/bin/python -c 'import jwst, reprocess' && touch $@
+
+lint: $(VENV)/.ready ## ruff
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check .
+
+types: $(VENV)/.ready ## mypy, strict
+	@$(RUN)/mypy
+
+contracts: $(VENV)/.ready ## The direction of imports
+	@$(RUN)/lint-imports
+
+check: lint types contracts ## lint, types and import contracts
+
+benchmark: $(VENV)/.ready ## Timings, as ratios against the peers where there are some
+	@$(RUN)/python -m benchmarks
+
+clean: ## Remove the environments and what they made
+	rm -rf $(VENV) $(PEER) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output

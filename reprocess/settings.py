@@ -1,0 +1,146 @@
+"""Settings: one TOML file, then the environment, then flags; the later weighs more.
+
+The file is the one named by ``REPROCESS_SETTINGS``, else ``reprocess.toml`` in the working directory, else
+``~/.config/reprocess/settings.toml``. Each field can be set as ``[group] name`` in the file, as
+``REPROCESS_GROUP_NAME`` in the environment, and by the flag that the command line names for it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from reprocess import errors
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """How object stores are reached; credentials always come from where boto3 looks for them."""
+
+    endpoint: str = ""
+    """URL of the S3 endpoint; empty: ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL`` or Amazon's own."""
+    profile: str = ""
+    """Name of an AWS profile; empty: what boto3 takes."""
+    region: str = ""
+    """AWS region; empty: what boto3 takes."""
+    anonymous: bool = False
+    """Read every location without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """Where tasks run."""
+
+    scheduler: str = ""
+    """``tcp://host:port`` of an existing Dask scheduler, ``serial`` for this process; empty: a local cluster."""
+    workers: int = 0
+    """Worker processes of a local cluster; 0: one per core."""
+    memory_limit_mb: int = 2000
+    """Memory of one worker in MB (10^6 bytes); larger exposures are cut into slabs."""
+    attempts: int = 3
+    """How often a unit is tried when its failure may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What is kept on this machine between runs."""
+
+    directory: str = ""
+    """Rules of contexts; empty: ``$XDG_CACHE_HOME/reprocess`` or ``~/.cache/reprocess``."""
+
+    @property
+    def path(self) -> Path:
+        """The directory, with the default filled in."""
+        fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reprocess"
+        return Path(self.directory).expanduser() if self.directory else fallback
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, read once at the entrance."""
+
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+
+def load(environment: Mapping[str, str], flags: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Read file, environment and flags, in this order of weight.
+
+    Parameters
+    ----------
+    environment : mapping
+        Usually ``os.environ``.
+    flags : mapping of group to mapping of name to value
+        Values of None are not set.
+
+    Raises
+    ------
+    UsageError
+        A named file is missing or malformed, a key is unknown, or a value is of the wrong type.
+    """
+    path = _path(environment)
+    tables = _file(path) if path else {}
+    unknown = sorted(set(tables) - {group.name for group in fields(Settings)})
+    if unknown:
+        known = ", ".join(group.name for group in fields(Settings))
+        raise errors.UsageError(f"{path}: unknown section [{unknown[0]}]. There are {known}.")
+    settings = Settings()
+    for group in fields(Settings):
+        value = _merge(getattr(settings, group.name), tables.get(group.name, {}), f"{path} [{group.name}]")
+        value = _merge(value, _environment(group.name, value, environment), "the environment")
+        given = {name: flag for name, flag in flags.get(group.name, {}).items() if flag is not None}
+        settings = replace(settings, **{group.name: _merge(value, given, "the command line")})
+    return settings
+
+
+def _path(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get("REPROCESS_SETTINGS")
+    if named:
+        return Path(named)
+    home = Path(environment.get("HOME") or Path.home())
+    candidates = (Path("reprocess.toml"), home / ".config" / "reprocess" / "settings.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise errors.UsageError(f"{path}: cannot be read ({error.strerror}). Check REPROCESS_SETTINGS.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise errors.UsageError(f"{path} is not valid TOML: {error}. Mend that line.") from error
+
+
+def _environment(group: str, settings: Any, environment: Mapping[str, str]) -> dict[str, Any]:  # noqa: ANN401
+    hints = get_type_hints(type(settings))
+    found = {}
+    for name, kind in hints.items():
+        text = environment.get(f"REPROCESS_{group}_{name}".upper())
+        if text is not None:
+            found[name] = _convert(text, kind, f"REPROCESS_{group}_{name}".upper())
+    return found
+
+
+def _convert(text: str, kind: type, name: str) -> str | int | bool:
+    if kind is bool and text.lower() in ("1", "true", "yes", "0", "false", "no"):
+        return text.lower() in ("1", "true", "yes")
+    if kind is int and text.lstrip("-").isdigit():
+        return int(text)
+    if kind is str:
+        return text
+    raise errors.UsageError(f"{name} is {text!r}; it must be {'true or false' if kind is bool else 'a whole number'}.")
+
+
+def _merge(settings: Any, values: Mapping[str, Any], source: str) -> Any:  # noqa: ANN401
+    hints = get_type_hints(type(settings))
+    for name, value in values.items():
+        if name not in hints:
+            raise errors.UsageError(f"{source}: unknown setting {name!r}. There are {', '.join(hints)}.")
+        if type(value) is not hints[name]:
+            raise errors.UsageError(f"{source}: {name} is {value!r}; it must be of type {hints[name].__name__}.")
+    return replace(settings, **values)
