@@ -112,3 +112,101 @@ def _show(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:  # noq
 
 _archive = click.argument("archive", metavar="ARCHIVE")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+_cluster = (
+    click.option("--scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or `serial`."),
+    click.option("--workers", type=int, help="Worker processes of the local cluster (default: one per core)."),
+    click.option("--memory-limit", "memory_limit_mb", type=int, metavar="MB", help="Memory of one worker in MB."),
+)
+
+
+def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
+    def decorate(command: Any) -> Any:  # noqa: ANN401
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@main.command()
+@_archive
+@click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b exposures are; may be repeated.")
+@click.option("--raw-anonymous", is_flag=True, help="The raw locations are public: read them without credentials.")
+@click.option("--references", default="", metavar="URL", help="Where reference files and rules are, laid out as a CRDS cache.")
+@click.option("--key-pattern", metavar="REGEX", help="What keys say, with groups `dataset` and `level` (default: public JWST).")
+@click.pass_context
+def init(
+    ctx: click.Context, archive: str, raw: tuple[str, ...], raw_anonymous: bool, references: str, key_pattern: str | None
+) -> None:
+    """Make ARCHIVE, the root of everything that reprocess writes, and its archive.toml.
+
+    ARCHIVE is s3://bucket/prefix or a directory. Raw locations are only ever read.
+    """
+    from reprocess import campaign
+    from reprocess.archive import root
+
+    locations = tuple(root.RawLocation(campaign.absolute(url), raw_anonymous) for url in raw)
+    made = root.ArchiveRoot(raw=locations, references=campaign.absolute(references) if references else "")
+    if key_pattern:
+        made = replace(made, key_pattern=key_pattern)
+    campaign.init(archive, made, _settings(ctx))
+    click.echo(f"{archive} is an archive now. Next: reprocess scan {archive}")
+
+
+@main.command()
+@_archive
+@_json
+@click.pass_context
+def scan(ctx: click.Context, archive: str, as_json: bool) -> None:
+    """Bring the catalogue of ARCHIVE up to date: list everything, read the headers of what is new or changed."""
+    from reprocess import campaign, terminal
+
+    with terminal.progress("reading headers", enabled=not as_json) as progress:
+        done = campaign.scan(_open(ctx, archive), progress)
+    _show(terminal.scan_record(done), as_json, lambda _: terminal.scan_text(done))
+
+
+@main.command()
+@_archive
+@click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: software, context, parameters.")
+@click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
+@_json
+@click.pass_context
+def plan(ctx: click.Context, archive: str, target: str, references: str | None, as_json: bool) -> None:
+    """Judge every exposure of ARCHIVE against a target, and write down what is to be done.
+
+    Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first.
+    """
+    from reprocess import campaign, terminal
+    from reprocess.target import read_target
+
+    try:
+        text = Path(target).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.TargetError(f"{target}: cannot be read ({error}). Name a target file with --target.") from error
+    opened = _open(ctx, archive)
+    with terminal.progress("judging", enabled=not as_json) as progress:
+        made = campaign.plan(opened, read_target(text, name=target), references=references, progress=progress)
+    _show(terminal.plan_record(made), as_json, lambda _: terminal.plan_text(made, archive))
+
+
+@main.command()
+@_archive
+@click.argument("digest", metavar="DIGEST")
+@_with(_cluster)
+@click.option("--zarr", is_flag=True, help="Write rateints as Zarr too.")
+@_json
+@click.pass_context
+def run(ctx: click.Context, archive: str, digest: str, zarr: bool, as_json: bool, **execution: object) -> None:
+    """Do what the plan DIGEST says: calibrate, write versions, publish, report.
+
+    Killed at any time, the same command goes on where it was. What is done is not done again.
+    DIGEST may be shortened as long as it names one plan.
+    """
+    from reprocess import campaign, terminal
+
+    opened = _open(ctx, archive, **execution)
+    with terminal.progress("calibrating", enabled=not as_json) as progress:
+        summary = campaign.run(opened, digest, progress=progress, zarr=zarr)
+    _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
+    sys.exit(terminal.exit_code(summary))

@@ -85,6 +85,10 @@ class ChecksumMismatch(StorageError):
     """Bytes differ from the digest that was declared for them."""
 
 
+class DamagedRecord(ReprocessError):
+    """A JSON record is unreadable, of another kind, or of an unknown schema."""
+
+
 class BadData(ReprocessError):
     """A Level 1b object cannot be calibrated because of what it holds."""
 
@@ -93,6 +97,10 @@ class BadData(ReprocessError):
 
 class Truncated(BadData):
     """The object ends before its headers say it does."""
+
+
+class UnreadableHeader(BadData):
+    """The bytes where a FITS header must be are no FITS header."""
 
 
 class MissingExtension(BadData):
@@ -152,3 +160,7 @@ class PublicationError(ReprocessError):
     """A version that exists differs from the one that was to be written."""
 
     outcome_class = "publication"
+
+
+class Overtaken(PublicationError):
+    """Readers see a version of a later plan already; moving the pointer would go back."""

@@ -1,0 +1,1 @@
+"""Which exposures exist, what their headers say, and which of their products are stale."""

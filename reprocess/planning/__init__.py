@@ -1,0 +1,1 @@
+"""Arithmetic only: what to do with each candidate, and how to cut it."""

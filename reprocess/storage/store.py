@@ -1,6 +1,9 @@
 """The contract that every object store fulfils: keys, bytes, versions; nothing about astronomy.
 
-Keys are relative to the store's root and use ``/``. An ETag is an opaque version token, never a digest of the content.
+Keys are relative to the store's root and use ``/``; what a key may look like is in `storage.keys`.
+
+An ETag is an opaque version token, never a digest of the content. On S3 equal bodies have equal ETags, so an object that
+went from A to B and back to A has its first ETag again: whoever swaps puts a number that only grows into the body.
 """
 
 from __future__ import annotations
@@ -8,7 +11,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from reprocess import errors
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -51,12 +57,20 @@ class RangeRequest:
     etag: str = ""
 
 
+def iso(moment: datetime) -> str:
+    """Write a time as ISO 8601 in UTC with milliseconds, so that later times sort later."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Store(abc.ABC):
     """Keys and bytes below one root.
 
-    A store can be pickled: it carries its URL and options, never credentials or open connections.
-    All methods raise only `reprocess.errors.StorageError` and its kind.
+    A store can be pickled: it carries its URL and options, never credentials or open connections. It can be used by many
+    threads at a time. All methods raise only `reprocess.errors.StorageError` and its kind; a key that is no key is one.
     """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
 
     @property
     @abc.abstractmethod
@@ -90,10 +104,13 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def list(self, prefix: str = "") -> Iterator[Stamp]:
-        """All objects whose key begins with `prefix`, in the order of their keys, page by page."""
+        """All objects whose key begins with the string `prefix`, in the order of their keys' bytes, page by page.
+
+        Objects whose names are no keys here (an empty part, ``..``, control characters) are left out.
+        """
 
     @abc.abstractmethod
-    def put(self, key: str, data: Buffer) -> Stamp:
+    def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:
         """Write an object, whatever was there: for what may be overwritten (reports, staging)."""
 
     @abc.abstractmethod
@@ -101,14 +118,16 @@ class Store(abc.ABC):
         """Write an object in one request if its key is free, else raise `AlreadyExists`. One attempt: no hidden retry.
 
         `sha256` (hexadecimal) is declared to the store, which refuses other bytes; it is computed when empty, and it is
-        kept with the object as metadata ``sha256``, see `digest`.
+        kept with the object as metadata ``sha256``, see `digest`. At most 5 GB. `StorageUnavailable` means that it is
+        unknown whether the write took effect; the `modified` of the stamp is the store's time of the write.
         """
 
     @abc.abstractmethod
-    def upload_if_absent(self, key: str, parts: Iterable[Buffer]) -> Stamp:
+    def upload_if_absent(self, key: str, parts: Iterable[Buffer], *, sha256: str = "", content_type: str = "") -> Stamp:
         """Write an object of any size from parts (multipart where the store has it) if its key is free.
 
-        Parts may have any length. A failed upload leaves nothing behind.
+        Parts may have any length. A failed upload leaves nothing behind. With `sha256` (hexadecimal, of the whole) the
+        bytes are checked before the object appears, else `ChecksumMismatch`; without, `digest` may not know it later.
         """
 
     @abc.abstractmethod
@@ -120,16 +139,24 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def digest(self, key: str) -> str:
-        """SHA-256 (hexadecimal) that was declared when the object was written; empty if none was."""
+        """SHA-256 (hexadecimal) of an object: declared when it was written, or read now where that is local.
+
+        Empty if the store does not know it.
+        """
 
     @abc.abstractmethod
     def delete(self, key: str, *, etag: str = "") -> None:
-        """Remove an object, with `etag` only that version. A key that is not there is no error."""
+        """Remove an object, with `etag` only that version (else `PreconditionFailed`). A missing key is no error."""
 
     @abc.abstractmethod
     def below(self, prefix: str) -> Store:
-        """The same store with its root moved down."""
+        """The same store with its root moved down; itself if `prefix` is empty."""
 
     @abc.abstractmethod
     def zarr(self, prefix: str) -> ZarrStore:
-        """A Zarr v3 store below `prefix`."""
+        """A Zarr v3 store below `prefix`; its arrays are objects like others, so `list` and `delete` see them."""
+
+    def _needed(self, key: str, etag: str) -> str:
+        if not etag:
+            raise errors.StorageError(f"{self.url}/{key}: a swap needs the ETag of the version it replaces. Read it first.")
+        return etag

@@ -1,0 +1,251 @@
+"""The catalogue: immutable partitions in Parquet, and one small record that says which of them are valid together.
+
+``catalogue/current.json`` is moved by compare-and-swap, so a reader sees the partitions of one scan and never a
+mixture. A partition is named by the digest of the listing that it describes: the same listing always has the same
+name, which is what lets a scan that was cut off go on where it ended.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reprocess import errors
+from reprocess.archive import keys, partition
+from reprocess.archive.partition import Pointer
+from reprocess.exposure import CatalogueEntry
+from reprocess.formats import records
+from reprocess.storage.store import Store
+
+CURRENT = "catalogue/current.json"
+KIND, SCHEMA = "catalogue", 1
+OBJECTS, POINTERS = "objects", "pointers"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One partition.
+
+    Attributes
+    ----------
+    key : str
+        Its Parquet object, below the archive root.
+    listing : str
+        Digest of the listing that it describes in full; empty when some objects have to be read again.
+    rows, unreadable : int
+        How many objects it describes, and how many of them with an error.
+    """
+
+    key: str
+    listing: str
+    rows: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Which partitions are valid together.
+
+    Attributes
+    ----------
+    sequence : int
+        Grows by one with every commit; 0 before the first.
+    writer : str
+        UUID of the commit, by which a writer recognises its own.
+    reader : str
+        Which revision of header reading made the entries.
+    parts : mapping of kind to mapping of program to Part
+        Kinds are ``objects`` and ``pointers``.
+    ignored : mapping of str to int
+        Objects that are not catalogued, by level.
+    etag : str
+        Version of the record in the store; empty before the first commit.
+    """
+
+    sequence: int = 0
+    writer: str = ""
+    reader: str = ""
+    parts: Mapping[str, Mapping[str, Part]] = field(default_factory=lambda: {OBJECTS: {}, POINTERS: {}})
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    etag: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One Level 1b object with what exists of its products.
+
+    Attributes
+    ----------
+    raw : CatalogueEntry
+    products : tuple of CatalogueEntry
+        Rate products that somebody else keeps beside it.
+    pointer : Pointer or None
+        Our published version.
+    """
+
+    raw: CatalogueEntry
+    products: tuple[CatalogueEntry, ...] = ()
+    pointer: Pointer | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One generation of a catalogue, read partition by partition."""
+
+    store: Store
+    generation: Generation
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """All partitions that hold objects, in order."""
+        return tuple(sorted(self.generation.parts[OBJECTS]))
+
+    @property
+    def rows(self) -> int:
+        """How many objects there are, products of others included."""
+        return sum(part.rows for part in self.generation.parts[OBJECTS].values())
+
+    def entries(self, programs: Sequence[str] | None = None) -> Iterator[CatalogueEntry]:
+        """All objects, or those of some programs; two Level 1b objects with one name are marked as such."""
+        for program in self.programs if programs is None else programs:
+            part = self.generation.parts[OBJECTS].get(program)
+            if part is not None:
+                yield from mark_duplicates(read_entries(self.store, part))
+
+    def pointers(self, program: str) -> dict[str, Pointer]:
+        """Our published state of one program, by dataset."""
+        part = self.generation.parts[POINTERS].get(program)
+        return {pointer.dataset: pointer for pointer in read_pointers(self.store, part)} if part else {}
+
+    def candidates(self, programs: Sequence[str] | None = None) -> Iterator[Candidate]:
+        """Each Level 1b object once, in the order of program, dataset and key."""
+        for program in self.programs if programs is None else programs:
+            entries = sorted(self.entries([program]), key=lambda entry: (entry.dataset, entry.location, entry.key))
+            products: dict[str, list[CatalogueEntry]] = {}
+            for entry in entries:
+                if entry.level in keys.PRODUCT_LEVELS:
+                    products.setdefault(entry.dataset, []).append(entry)
+            pointers = self.pointers(program)
+            for raw in entries:
+                if raw.level == keys.RAW_LEVEL:
+                    yield Candidate(raw, tuple(products.get(raw.dataset, ())), pointers.get(raw.dataset))
+
+
+def open_catalogue(store: Store) -> Catalogue:
+    """Open the catalogue as the last scan left it.
+
+    Raises
+    ------
+    ArchiveError
+        The archive was never scanned.
+    DamagedRecord
+        The record is unreadable.
+    """
+    generation = read_generation(store)
+    if not generation.etag:
+        raise errors.ArchiveError(f"{store.url} has no catalogue yet. Run `reprocess scan {store.url}` first.")
+    return Catalogue(store, generation)
+
+
+def read_generation(store: Store) -> Generation:
+    """Read the present generation; an empty one before the first scan."""
+    try:
+        blob = store.get(CURRENT)
+    except errors.ObjectMissing:
+        return Generation()
+    record = records.loads(blob.data, KIND, name=CURRENT, schemas=(SCHEMA,))
+    try:
+        parts = {
+            kind: {program: Part(**part) for program, part in record["parts"][kind].items()}
+            for kind in (OBJECTS, POINTERS)
+        }
+        return Generation(
+            record["sequence"], record["writer"], record["reader"], parts, record["ignored"], blob.stamp.etag
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise errors.DamagedRecord(f"{CURRENT} lacks {error}. Delete it and scan again.") from error
+
+
+def commit(store: Store, new: Generation, base: Generation) -> bool:
+    """Make a generation the valid one if `base` still is.
+
+    Returns
+    -------
+    bool
+        False when another scan was faster: read again, decide again.
+    """
+    named = replace(new, sequence=base.sequence + 1, writer=str(uuid.uuid4()))
+    data = records.dumps(KIND, SCHEMA, _payload(named))
+    try:
+        if base.etag:
+            store.compare_and_swap(CURRENT, data, etag=base.etag)
+        else:
+            store.put_if_absent(CURRENT, data, content_type="application/json")
+    except (
+        errors.AlreadyExists,
+        errors.PreconditionFailed,
+        errors.CommitConflict,
+        errors.ObjectMissing,
+        errors.StorageUnavailable,
+    ):
+        # The client may have repeated a write whose answer was lost: only the record itself can tell who won.
+        return read_generation(store).writer == named.writer
+    return True
+
+
+def read_entries(store: Store, part: Part) -> list[CatalogueEntry]:
+    """Read one partition of objects."""
+    return partition.entries_from_parquet(store.get(part.key).data, name=part.key)
+
+
+def read_pointers(store: Store, part: Part) -> list[Pointer]:
+    """Read one partition of pointers."""
+    return partition.pointers_from_parquet(store.get(part.key).data, name=part.key)
+
+
+def remove_superseded(store: Store) -> int:
+    """Delete partitions that the present generation does not use; not while a scan or a plan is at work.
+
+    Returns
+    -------
+    int
+        How many were deleted.
+    """
+    used = {part.key for parts in read_generation(store).parts.values() for part in parts.values()}
+    old = [stamp.key for stamp in store.list("catalogue/") if stamp.key.endswith(".parquet") and stamp.key not in used]
+    for key in old:
+        store.delete(key)
+    return len(old)
+
+
+def mark_duplicates(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
+    """Give Level 1b objects that claim one dataset name an error each: nobody can know which is meant."""
+    places: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.level == keys.RAW_LEVEL:
+            places.setdefault(entry.dataset, []).append(f"{entry.location}/{entry.key}")
+    return [_marked(entry, sorted(places.get(entry.dataset, ()))) for entry in entries]
+
+
+def _marked(entry: CatalogueEntry, places: Sequence[str]) -> CatalogueEntry:
+    if entry.level != keys.RAW_LEVEL or len(places) < 2:
+        return entry
+    text = f"{entry.dataset} is the name of {len(places)} objects: {', '.join(places)}. Keep one of them."
+    return replace(entry, error_class=errors.UnparsableKey.outcome_class, error=text)
+
+
+def _payload(generation: Generation) -> dict[str, object]:
+    return {
+        "sequence": generation.sequence,
+        "writer": generation.writer,
+        "reader": generation.reader,
+        "ignored": dict(generation.ignored),
+        "parts": {
+            kind: {
+                program: {"key": part.key, "listing": part.listing, "rows": part.rows, "unreadable": part.unreadable}
+                for program, part in parts.items()
+            }
+            for kind, parts in generation.parts.items()
+        },
+    }

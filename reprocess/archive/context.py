@@ -1,0 +1,312 @@
+"""Reference selection: a CRDS context and the best references that its rules give.
+
+`crds` interprets the rules; it is imported only here, only when a context is loaded, and it never uses the network.
+What is added is that each distinct question is asked once. Names of rules are immutable, so an answer depends on the
+rule's name, the values that the rule matches, and on which side of the rule's USEAFTER dates the exposure lies.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reprocess import errors
+from reprocess.archive.mappings import copy_mappings
+from reprocess.exposure import Header
+from reprocess.storage.store import Store
+
+_DATE, _TIME = "META.OBSERVATION.DATE", "META.OBSERVATION.TIME"
+# What rules call a parameter, and the keyword that holds it (core schema of the JWST data models).
+KEYWORDS: Mapping[str, str] = {
+    "META.INSTRUMENT.NAME": "INSTRUME",
+    "META.INSTRUMENT.DETECTOR": "DETECTOR",
+    "META.INSTRUMENT.MODULE": "MODULE",
+    "META.INSTRUMENT.CHANNEL": "CHANNEL",
+    "META.INSTRUMENT.FILTER": "FILTER",
+    "META.INSTRUMENT.PUPIL": "PUPIL",
+    "META.INSTRUMENT.GRATING": "GRATING",
+    "META.INSTRUMENT.BAND": "BAND",
+    "META.INSTRUMENT.CORONAGRAPH": "CORONMSK",
+    "META.INSTRUMENT.FIXED_SLIT": "FXD_SLIT",
+    "META.INSTRUMENT.LAMP_STATE": "LAMP",
+    "META.INSTRUMENT.LAMP_MODE": "OPMODE",
+    "META.INSTRUMENT.MSA_STATE": "MSASTATE",
+    "META.INSTRUMENT.PUPIL_IMAGING_LENS": "PILIN",
+    "META.INSTRUMENT.FILTER_POSITION": "FWCPOS",
+    "META.INSTRUMENT.PUPIL_POSITION": "PWCPOS",
+    "META.EXPOSURE.TYPE": "EXP_TYPE",
+    "META.EXPOSURE.READPATT": "READPATT",
+    "META.EXPOSURE.NOUTPUTS": "NOUTPUTS",
+    "META.EXPOSURE.NRS_NORMAL": "NRS_NORM",
+    "META.EXPOSURE.NRS_REFERENCE": "NRS_REF",
+    "META.SUBARRAY.NAME": "SUBARRAY",
+    "META.SUBARRAY.XSTART": "SUBSTRT1",
+    "META.SUBARRAY.YSTART": "SUBSTRT2",
+    "META.SUBARRAY.XSIZE": "SUBSIZE1",
+    "META.SUBARRAY.YSIZE": "SUBSIZE2",
+    "META.VISIT.TSOVISIT": "TSOVISIT",
+    "META.VISIT.TYPE": "VISITYPE",
+    "META.DITHER.PRIMARY_TYPE": "PATTTYPE",
+    "META.CALIBRATION_SOFTWARE_VERSION": "CAL_VER",
+    "CAL_VER": "CAL_VER",
+    _DATE: "DATE-OBS",
+    _TIME: "TIME-OBS",
+}
+# Parameters of early rules that no data ever had: they are undefined, as they are to CRDS itself.
+_NEVER_DEFINED = frozenset(
+    {
+        "META.INSTRUMENT.EXP_TYPE",
+        "META.INSTRUMENT.GRATINGA",
+        "META.INSTRUMENT.GRATINGB",
+        "META.INSTRUMENT.GRATING14",
+    }
+)
+_UNDEFINED = "UNDEFINED"
+_OFFLINE = {"CRDS_SERVER_URL": "https://serverless.invalid", "CRDS_OBSERVATORY": "JWST", "CRDS_MODE": "local"}
+_LOCK = threading.RLock()  # crds keeps switches in its modules and in the environment
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One rmap: the parameters that decide, apart from the date, and the dates between which nothing changes."""
+
+    rmap: Any
+    name: str
+    parameters: tuple[str, ...]
+    edges: tuple[str, ...]
+
+
+class Context:
+    """A loaded context.
+
+    Attributes
+    ----------
+    name : str
+        For example ``jwst_0541.pmap``.
+    lookups : int
+        How often `crds` was asked so far; other answers came from memory.
+    """
+
+    def __init__(self, name: str, mapping: Any) -> None:  # noqa: ANN401 (crds has no types)
+        self.name = name
+        self.lookups = 0
+        self._mapping = mapping
+        self._rules: dict[tuple[str, str], _Rule | None] = {}
+        self._answers: dict[tuple[Any, ...], str | None] = {}
+
+    def best_references(self, header: Header, types: Sequence[str]) -> dict[str, str | None]:
+        """Select the reference file of each type.
+
+        Parameters
+        ----------
+        header : mapping
+            FITS keywords of the primary header.
+        types : sequence of str
+            CRDS types in lower case. A type that the context does not know has no file.
+
+        Returns
+        -------
+        dict of str to str or None
+            File names; None where the rules say not applicable, omit, or match nothing.
+
+        Raises
+        ------
+        MissingKeyword
+            INSTRUME, DATE-OBS or TIME-OBS is not in the header or has no usable value.
+        ContextError
+            The rules cannot be evaluated for any other reason.
+        """
+        parameters = _parameters(header)
+        instrument = parameters["META.INSTRUMENT.NAME"]
+        if instrument == _UNDEFINED:
+            raise errors.MissingKeyword("INSTRUME is not in the primary header, so no reference file can be selected.")
+        date = _date(parameters[_DATE], parameters[_TIME])
+        return {kind: self._best(parameters, date, self._rule(instrument, kind)) for kind in types}
+
+    def parameter_types(self, header: Header) -> tuple[str, ...]:
+        """List the types of parameter files (``pars-...``) that the context has rules on for an instrument."""
+        imap = self._imap(_parameters(header)["META.INSTRUMENT.NAME"])
+        return tuple(sorted(kind for kind in imap.selections.keys() if kind.startswith("pars-")))  # noqa: SIM118
+
+    def _best(self, parameters: Mapping[str, str], date: str, rule: _Rule | None) -> str | None:
+        if rule is None:
+            return None
+        values = tuple([parameters.get(parameter, _UNDEFINED) for parameter in rule.parameters])
+        # Between two USEAFTER dates of a rule every date has the same answer.
+        question = (rule.name, bisect.bisect_right(rule.edges, date), values)
+        try:
+            return self._answers[question]
+        except KeyError:
+            answer = self._answers[question] = self._look_up(parameters, rule)
+            return answer
+
+    def _look_up(self, parameters: Mapping[str, str], rule: _Rule) -> str | None:
+        from crds.core import exceptions
+
+        nothing = (
+            exceptions.IrrelevantReferenceTypeError,
+            exceptions.OmitReferenceTypeError,
+            exceptions.CrdsLookupError,
+            exceptions.ValidationError,  # a value that no rule of this type has
+        )
+        self.lookups += 1
+        try:
+            with _raising():
+                best = rule.rmap.get_best_ref(parameters)
+        except nothing:
+            return None
+        except Exception as error:
+            raise errors.ContextError(f"{self.name}: {rule.name} cannot be evaluated: {error}.") from error
+        return _file_name(best, rule.name)
+
+    def _rule(self, instrument: str, kind: str) -> _Rule | None:
+        if (instrument, kind) not in self._rules:
+            self._rules[instrument, kind] = self._load_rule(instrument, kind)
+        return self._rules[instrument, kind]
+
+    def _load_rule(self, instrument: str, kind: str) -> _Rule | None:
+        from crds.core import exceptions
+
+        absent = (
+            exceptions.CrdsUnknownReftypeError,
+            exceptions.IrrelevantReferenceTypeError,
+            exceptions.OmitReferenceTypeError,
+        )
+        try:
+            rmap = self._imap(instrument).get_rmap(kind)
+        except absent:
+            return None
+        required = tuple(rmap.get_required_parkeys())
+        unknown = sorted(set(required) - set(KEYWORDS) - _NEVER_DEFINED)
+        if unknown:
+            raise errors.ContextError(
+                f"{self.name}: {rmap.basename} selects by {unknown[0]}, and no header keyword is known for it. "
+                "Use a newer version of this package."
+            )
+        edges = tuple(sorted(_edges(rmap.selector.todict())))
+        # An expression of a rule may look at any parameter; a rule without USEAFTER may still match on the date.
+        reads_all = "rmap_omit" in rmap.header or "rmap_relevance" in rmap.header
+        dated = frozenset((_DATE, _TIME)) if edges else frozenset()
+        decisive = tuple(key for key in (KEYWORDS if reads_all else required) if key not in dated)
+        return _Rule(rmap, rmap.basename, decisive, edges)
+
+    def _imap(self, instrument: str) -> Any:  # noqa: ANN401
+        try:
+            return self._mapping.get_imap(instrument)
+        except Exception as error:
+            raise errors.ContextError(
+                f"{self.name} has no rules for INSTRUME = {instrument!r}. Check the header, or name another context."
+            ) from error
+
+
+def load_context(references: Store, name: str, cache_dir: Path) -> Context:
+    """Load a context, copying its rules to this machine when they are not there yet.
+
+    Parameters
+    ----------
+    references : Store
+        Where references come from, laid out as a CRDS cache.
+    name : str
+        For example ``jwst_0541.pmap``.
+    cache_dir : Path
+        Where rules are kept between runs.
+
+    Raises
+    ------
+    ContextError
+        A mapping is missing, unreadable, or does not have the checksum that it claims.
+    """
+    directory = copy_mappings(references, name, cache_dir)
+    try:
+        with _offline():
+            from crds.core import rmap
+
+            mapping = rmap.load_mapping(name, path=str(directory))
+            mapping.force_load()
+    except Exception as error:
+        raise errors.ContextError(
+            f"{name} cannot be loaded from {directory}: {error}. Check the mappings at {references.url}, then remove "
+            "that directory."
+        ) from error
+    return Context(name, mapping)
+
+
+def _parameters(header: Header) -> dict[str, str]:
+    get = header.get
+    return {name: _condition(get(keyword, _UNDEFINED)) for name, keyword in KEYWORDS.items()}
+
+
+@functools.lru_cache(maxsize=65536, typed=True)
+def _condition(value: str | int | float | bool) -> str:
+    from crds.core import utils
+
+    return str(utils.condition_value(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _date(day: str, time: str) -> str:
+    """Bring a date into the form in which rules compare it; `crds` drops parts of fractions, so it has to do it."""
+    from crds.core import timestamp
+
+    try:
+        if _UNDEFINED in (day, time):
+            raise ValueError("one of them is missing")
+        return str(timestamp.reformat_date(f"{day} {time}"))
+    except Exception as error:
+        raise errors.MissingKeyword(
+            f"DATE-OBS = {day!r} and TIME-OBS = {time!r} of the primary header are no date and time ({error}), "
+            "so no reference file can be selected."
+        ) from error
+
+
+def _edges(selector: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every USEAFTER date below a selector."""
+    for key, choice in selector["selections"]:
+        if selector["parameters"] == ("USEAFTER",):
+            yield key if isinstance(key, str) else key[0]
+        if isinstance(choice, Mapping):
+            yield from _edges(choice)
+
+
+def _file_name(best: str | None, rule: str) -> str | None:
+    if best is None or best.upper() in ("N/A", "OMIT", "NOT FOUND N/A"):
+        return None
+    if best.upper().startswith("NOT FOUND") or "/" in best:
+        raise errors.ContextError(f"{rule} gives {best!r}, which is no file name.")
+    return best
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Keep `crds` from the network while it is imported and reads rules."""
+    with _LOCK:
+        before = {key: os.environ.get(key) for key in _OFFLINE}
+        os.environ.update(_OFFLINE)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
+
+
+@contextlib.contextmanager
+def _raising() -> Iterator[None]:
+    """Have `crds` raise what went wrong, in place of a text that begins with NOT FOUND."""
+    from crds.core import log
+
+    with _LOCK:
+        before = log.set_exception_trap(False)
+        try:
+            yield
+        finally:
+            log.set_exception_trap(before)

@@ -1,0 +1,128 @@
+"""Fingerprints: what decided a product, step by step, as a chain of digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from reprocess.calibration.step import Parameter, Step
+from reprocess.exposure import CatalogueEntry, Fingerprint, ReferenceFile, StepFingerprint
+
+RAW = "raw"
+_RUN_KEY_LENGTH = 20
+
+
+def raw_version(entry: CatalogueEntry) -> dict[str, str | int]:
+    """Name the version of a Level 1b object: location, key, size and ETag."""
+    return {"location": entry.location, "key": entry.key, "size": entry.size, "etag": entry.etag}
+
+
+def fingerprint(
+    raw: Mapping[str, str | int],
+    steps: Sequence[Step],
+    parameters: Mapping[str, Mapping[str, Parameter]],
+    references: Mapping[str, ReferenceFile | None],
+) -> Fingerprint:
+    """Chain what decides the result of each step.
+
+    Of a step that is skipped nothing counts but that it is skipped.
+
+    Parameters
+    ----------
+    raw : mapping
+        The version of the raw object, see `raw_version`.
+    steps : sequence of Step
+        Steps in the order in which they run.
+    parameters : mapping of step to mapping of parameter to value
+        Every parameter of every step, defaults included.
+    references : mapping of type to ReferenceFile
+        What each type is selected to; None, or left out, where there is no file.
+
+    Returns
+    -------
+    tuple of StepFingerprint
+        The pseudo step ``raw``, then one for each step. The last digest stands for the whole.
+    """
+    chain = [_link(RAW, 0, _canonical_items(raw), (), "")]
+    for step in steps:
+        values = decisive_parameters(parameters[step.name])
+        chosen = {kind: references.get(kind) for kind in used_types((step,), parameters)}
+        files = tuple((kind, file.name, file.payload) for kind, file in chosen.items() if file is not None)
+        chain.append(_link(step.name, step.revision, _canonical_items(values), files, chain[-1].digest))
+    return tuple(chain)
+
+
+def decisive_parameters(values: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    """Return the parameters of a step that its result depends on."""
+    return {"skip": True} if values.get("skip") is True else values
+
+
+def used_types(steps: Sequence[Step], parameters: Mapping[str, Mapping[str, Parameter]]) -> tuple[str, ...]:
+    """Return the reference types that steps read, sorted; those of skipped steps are not read."""
+    running = (step for step in steps if parameters[step.name].get("skip") is not True)
+    return tuple(sorted({kind for step in running for kind in step.reference_types}))
+
+
+def version_name(raw: Mapping[str, str | int], chain: Fingerprint, incarnation: int = 1) -> str:
+    """Name the version that work with these inputs writes: run key and incarnation."""
+    run_key = _digest({"raw": dict(raw), "fingerprint": chain[-1].digest})[:_RUN_KEY_LENGTH]
+    return f"{run_key}-{incarnation}"
+
+
+def to_record(chain: Fingerprint) -> list[dict[str, Any]]:
+    """Write a fingerprint as JSON values."""
+    return [asdict(link) for link in chain]
+
+
+def from_record(chain: Sequence[Mapping[str, Any]]) -> Fingerprint:
+    """Read a fingerprint from JSON values.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        The values are no fingerprint.
+    """
+    return tuple(
+        StepFingerprint(
+            step=str(link["step"]),
+            revision=int(link["revision"]),
+            parameters=tuple((str(name), str(value)) for name, value in link["parameters"]),
+            references=tuple((str(kind), str(name), str(payload)) for kind, name, payload in link["references"]),
+            digest=str(link["digest"]),
+        )
+        for link in chain
+    )
+
+
+def _link(
+    step: str,
+    revision: int,
+    parameters: tuple[tuple[str, str], ...],
+    files: tuple[tuple[str, str, str], ...],
+    before: str,
+) -> StepFingerprint:
+    digest = _digest(
+        {
+            "step": step,
+            "revision": revision,
+            "parameters": parameters,
+            "references": [(kind, payload) for kind, _, payload in files],
+            "before": before,
+        }
+    )
+    return StepFingerprint(step, revision, parameters, files, digest)
+
+
+def _canonical_items(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _canonical(values[name])) for name in sorted(values))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

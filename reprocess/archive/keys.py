@@ -1,0 +1,83 @@
+"""What the key of an object says: dataset, level, program."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from reprocess import errors
+from reprocess.archive.root import PUBLIC_KEY_PATTERN
+
+RAW_LEVEL = "uncal"
+PRODUCT_LEVELS = ("rate", "rateints")
+LEVELS = (RAW_LEVEL, *PRODUCT_LEVELS)
+UNPARSABLE = "unparsable"
+
+_POINTER = re.compile(r"pointers/(?P<dataset>[^/]+)\.json")
+_LOOKS_RAW = re.compile(rf"_{RAW_LEVEL}\.fits(\.gz)?\Z", re.IGNORECASE)
+_PROGRAM = re.compile(r"jw(\d{5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a key says of its object.
+
+    Attributes
+    ----------
+    dataset : str
+        Root name of the file without level, for example ``jw01075001001_03105_00009_nrca2``.
+    level : str
+        Suffix of the file, for example ``uncal``.
+    """
+
+    dataset: str
+    level: str
+
+    @property
+    def program(self) -> str:
+        """The catalogue's partition, see `program`."""
+        return program(self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPattern:
+    """An archive's key pattern: a regular expression with the groups ``dataset`` and ``level``, for whole keys."""
+
+    pattern: str = PUBLIC_KEY_PATTERN
+
+    def parse(self, key: str) -> Name | None:
+        """Read a key; None when the pattern does not fit all of it."""
+        # `re` keeps its own cache of compiled expressions, so a pattern can be pickled as the text it is.
+        match = re.fullmatch(self.pattern, key)
+        return Name(match["dataset"], match["level"]) if match else None
+
+
+def looks_raw(key: str) -> bool:
+    """Whether an object is meant as a Level 1b file, whatever else its key says."""
+    return _LOOKS_RAW.search(key) is not None
+
+
+def unparsable(key: str, pattern: KeyPattern) -> errors.UnparsableKey:
+    """Say why a Level 1b file cannot be catalogued under a name."""
+    if key.endswith(".gz"):
+        return errors.UnparsableKey(f"{key} is gzip-compressed, so no part of it can be read. Store it uncompressed.")
+    return errors.UnparsableKey(
+        f"{key} does not follow the key pattern {pattern.pattern!r}. Rename it, or set key_pattern in archive.toml."
+    )
+
+
+def pointer_dataset(key: str) -> str | None:
+    """Dataset of a pointer record's key; None when the key is not one of a pointer."""
+    match = _POINTER.fullmatch(key)
+    return match["dataset"] if match else None
+
+
+def program(dataset: str) -> str:
+    """Partition of the catalogue that a dataset belongs to.
+
+    The five digits of the program for official names. Other names are spread over 256 partitions, so that no partition
+    of a large archive grows without bound.
+    """
+    match = _PROGRAM.match(dataset)
+    return match[1] if match else "x" + hashlib.sha256(dataset.encode()).hexdigest()[:2]

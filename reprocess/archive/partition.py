@@ -1,0 +1,145 @@
+"""One partition of the catalogue as Parquet: a row for each object, a typed column for each header keyword.
+
+The columns can be queried as they are: keywords are upper case, everything else is lower case. A keyword whose values
+in one partition are of different types is kept as JSON text, and its column says so in its metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reprocess import errors
+from reprocess.exposure import Card, CatalogueEntry
+
+_SHAPE = pa.list_(pa.int64())
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_PLAIN: dict[str, Any] = {
+    "dataset": pa.string(),
+    "level": _TEXT,
+    "location": _TEXT,
+    "key": pa.string(),
+    "size": pa.int64(),
+    "etag": pa.string(),
+    "error_class": _TEXT,
+    "error": pa.string(),
+    "sci_offset": pa.int64(),
+    "sci_shape": _SHAPE,
+}
+_TYPES: dict[type, Any] = {str: _TEXT, bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_MIXED = {b"cards": b"json"}
+_INT64 = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A pointer record of ours as it was read: which version of which object, and its bytes."""
+
+    dataset: str
+    location: str
+    key: str
+    size: int
+    etag: str
+    data: bytes = b""
+    error_class: str | None = None
+    error: str | None = None
+
+
+def entries_to_parquet(entries: Iterable[CatalogueEntry]) -> bytes:
+    """Write entries, sorted by location, key and version: the same entries give the same bytes."""
+    rows = sorted(entries, key=lambda entry: (entry.location, entry.key, entry.etag))
+    columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _PLAIN.items()}
+    fields = [pa.field(name, kind) for name, kind in _PLAIN.items()]
+    for keyword in sorted({keyword for row in rows for keyword in row.header}):
+        column, field = _keyword(keyword, [row.header.get(keyword) for row in rows])
+        columns[keyword] = column
+        fields.append(field)
+    return _parquet(pa.table(columns, schema=pa.schema(fields)))
+
+
+def entries_from_parquet(data: bytes, *, name: str) -> list[CatalogueEntry]:
+    """Read what `entries_to_parquet` wrote.
+
+    Raises
+    ------
+    DamagedRecord
+        The bytes are no such partition.
+    """
+    table = _read(data, name)
+    plain = {column: table.column(column).to_pylist() for column in _PLAIN}
+    keywords = [field for field in table.schema if field.name not in _PLAIN]
+    headers: list[dict[str, Card]] = [{} for _ in range(table.num_rows)]
+    for field in keywords:
+        for header, value in zip(headers, _cards(table.column(field.name), field), strict=True):
+            if value is not None:
+                header[field.name] = value
+    plain["sci_shape"] = [None if shape is None else tuple(shape) for shape in plain["sci_shape"]]
+    rows = zip(*plain.values(), headers, strict=True)
+    return [CatalogueEntry(**dict(zip((*plain, "header"), row, strict=True))) for row in rows]
+
+
+def pointers_to_parquet(pointers: Iterable[Pointer]) -> bytes:
+    """Write pointers, sorted by key."""
+    rows = sorted(pointers, key=lambda pointer: pointer.key)
+    names = ("dataset", "location", "key", "etag", "error_class", "error")
+    columns: dict[str, Any] = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in names}
+    columns["size"] = pa.array([row.size for row in rows], pa.int64())
+    columns["data"] = pa.array([row.data for row in rows], pa.binary())
+    return _parquet(pa.table(columns))
+
+
+def pointers_from_parquet(data: bytes, *, name: str) -> list[Pointer]:
+    """Read what `pointers_to_parquet` wrote.
+
+    Raises
+    ------
+    DamagedRecord
+        The bytes are no such partition.
+    """
+    return [Pointer(**row) for row in _read(data, name).to_pylist()]
+
+
+def _keyword(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:
+    kinds = {type(value) for value in values if value is not None}
+    (kind,) = kinds if len(kinds) == 1 else (None,)
+    fits = kind is not int or all(value is None or -_INT64 <= value < _INT64 for value in values)  # type: ignore[operator]
+    if kind is not None and fits:
+        return pa.array(values, _TYPES[kind]), pa.field(name, _TYPES[kind])
+    texts = [None if value is None else json.dumps(value) for value in values]
+    return pa.array(texts, _TEXT), pa.field(name, _TEXT, metadata=_MIXED)
+
+
+def _cards(column: Any, field: Any) -> list[Card | None]:  # noqa: ANN401 (pyarrow has no types)
+    chunk = column.combine_chunks()
+    if not pa.types.is_dictionary(field.type):
+        values: list[Card | None] = chunk.to_pylist()
+        return values
+    # Each distinct value is decoded once and shared by its rows.
+    read: Callable[[str], Card] = json.loads if (field.metadata or {}).get(b"cards") == b"json" else str
+    chunks = chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk]
+    cards: list[Card | None] = []
+    for part in chunks:
+        distinct = [None if text is None else read(text) for text in part.dictionary.to_pylist()]
+        cards += [None if index is None else distinct[index] for index in part.indices.to_pylist()]
+    return cards
+
+
+def _parquet(table: Any) -> bytes:  # noqa: ANN401
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", version="2.6")
+    return buffer.getvalue()
+
+
+def _read(data: bytes, name: str) -> Any:  # noqa: ANN401
+    try:
+        return pq.read_table(pa.BufferReader(data), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise errors.DamagedRecord(
+            f"{name} is no partition of a catalogue: {error}. Delete it and scan again."
+        ) from error

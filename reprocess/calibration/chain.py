@@ -1,0 +1,217 @@
+"""The steps before jump detection, settled for one band of rows: what applies, with which arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprocess import errors
+from reprocess.calibration import (
+    dark_current,
+    dq,
+    group_scale,
+    ipc,
+    linearity,
+    refpix,
+    saturation,
+    superbias,
+)
+from reprocess.calibration.readout import Readout
+from reprocess.calibration.reference import Reference, References
+from reprocess.calibration.step import Parameter
+from reprocess.exposure import Band
+
+Settings = dict[str, dict[str, Parameter]]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the steps before jump do to a band of rows; None where a step does nothing.
+
+    Attributes
+    ----------
+    readout : Readout
+    band : Band
+        Rows of the frame.
+    scale : float or None
+        Factor of the groups.
+    mask : uint32 array, (row, column), or None
+        Flags of the mask.
+    limits : saturation.Threshold or None
+    averaging : saturation.Averaging or None
+        None where groups are taken as single reads.
+    layers : int
+        Layers of neighbours to which saturation grows.
+    kernel : float32 array or None
+        Kernel of the inter-pixel capacitance.
+    bias : float32 array, (row, column), or None
+        Superbias in DN, 0 where unknown.
+    bias_flags : uint32 array, (row, column), or None
+    refpix : refpix.Options or None
+    linearity, dark : Reference or None
+    dark_match : dark_current.Match or None
+    """
+
+    readout: Readout
+    band: Band
+    scale: float | None = None
+    mask: NDArray[np.uint32] | None = None
+    limits: saturation.Threshold | None = None
+    averaging: saturation.Averaging | None = None
+    layers: int = 0
+    kernel: NDArray[np.float32] | None = None
+    bias: NDArray[np.float32] | None = None
+    bias_flags: NDArray[np.uint32] | None = None
+    refpix: refpix.Options | None = None
+    linearity: Reference | None = None
+    dark: Reference | None = None
+    dark_match: dark_current.Match | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the band."""
+        return len(self.band), self.readout.columns
+
+    def start_flags(self) -> NDArray[np.uint8]:
+        """Flags that every group of a pixel starts with."""
+        return np.zeros(self.shape, np.uint8) if self.mask is None else dq.group_flags(self.mask)
+
+    def flags_at_refpix(self) -> NDArray[np.uint32]:
+        """Flags of the pixels when the reference pixels are looked for."""
+        flags = np.zeros(self.shape, np.uint32)
+        for added in (self.mask, None if self.limits is None else self.limits.flags, self.bias_flags):
+            if added is not None:
+                flags |= added
+        return flags
+
+    def scaled(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """Return the groups as the saturation step sees them: as they are in the file, or scaled in float32."""
+        if self.scale is None:
+            return raw
+        return raw.astype(np.float32) * np.float32(self.scale)
+
+
+def settle(references: References, *, readout: Readout, settings: Settings, band: Band) -> Chain:
+    """Decide which steps apply to an exposure and prepare their arrays for a band of rows.
+
+    Parameters
+    ----------
+    references : mapping of str to Reference or None
+        Cut to the band; None where the context has none, and the step is skipped.
+    readout : Readout
+    settings : mapping
+        Every parameter of every step.
+    band : Band
+
+    Raises
+    ------
+    errors.DamagedReference
+        If a reference lacks an array or keyword, or does not fit the band.
+    """
+    given = _Given(references, settings, (len(band), readout.columns))
+    mask, flagged = given.reference("dq_init", "mask"), given.reference("saturation", "saturation")
+    kernel, bias = given.reference("ipc", "ipc"), given.reference("superbias", "superbias")
+    dark, shape = given.reference("dark_current", "dark"), given.shape
+    if settings["dq_init"]["user_supplied_dq"] is not None:
+        raise errors.Unsupported("parameter user_supplied_dq of step dq_init is not supported; leave it out")
+    return Chain(
+        readout=readout,
+        band=band,
+        scale=None if settings["group_scale"]["skip"] else group_scale.factor(readout),
+        mask=None if mask is None else mask.array("dq", shape),
+        limits=None if flagged is None else saturation.threshold(flagged.array("sci", shape), flagged.array("dq", shape)),
+        averaging=given.averaging(readout),
+        layers=given.layers,
+        kernel=None if kernel is None else ipc.kernel(kernel, shape),
+        bias=None if bias is None else superbias.usable(bias.array("sci", shape)),
+        bias_flags=None if bias is None else bias.array("dq", shape),
+        refpix=given.refpix(readout),
+        linearity=given.reference("linearity", "linearity"),
+        dark=dark,
+        dark_match=None if dark is None else dark_current.match(dark, readout),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """References and parameters, asked for by step."""
+
+    references: References
+    settings: Settings
+    shape: tuple[int, int]
+
+    @property
+    def layers(self) -> int:
+        return int(self.settings["saturation"]["n_pix_grow_sat"] or 0)
+
+    def reference(self, step: str, kind: str) -> Reference | None:
+        """Return the reference of a step, or None if the step is skipped."""
+        return None if self.settings[step]["skip"] else self.references.get(kind)
+
+    def averaging(self, readout: Readout) -> saturation.Averaging | None:
+        """Return how groups average frames, where the saturation step asks for it."""
+        if not self.settings["saturation"]["use_readpatt"]:
+            return None
+        bias = self.references.get("superbias")
+        image = None if bias is None else bias.array("sci", self.shape)
+        return saturation.Averaging(readout.nframes, image, self.layers)
+
+    def refpix(self, readout: Readout) -> refpix.Options | None:
+        """Return the options of the refpix step, or None if it is skipped."""
+        if self.settings["refpix"]["skip"] or not refpix.fits_detector(readout):
+            return None
+        return refpix.Options.from_parameters(self.settings["refpix"])
+
+
+def statuses(chain: Chain) -> dict[str, str]:
+    """Return COMPLETE or SKIPPED for the steps of the chain."""
+    done = {
+        "group_scale": chain.scale,
+        "dq_init": chain.mask,
+        "saturation": chain.limits,
+        "ipc": chain.kernel,
+        "superbias": chain.bias,
+        "refpix": chain.refpix,
+        "linearity": chain.linearity,
+        "dark_current": chain.dark_match,
+    }
+    return {name: "SKIPPED" if used is None else "COMPLETE" for name, used in done.items()}
+
+
+def pixel_flags(chain: Chain) -> NDArray[np.uint32]:
+    """Return the flags of the pixels after all steps of the chain.
+
+    Raises
+    ------
+    errors.DamagedReference
+        If the linearity or dark reference has no flags that fit.
+    """
+    flags = chain.flags_at_refpix()
+    if chain.linearity is not None:
+        coefficients, own = coefficients_of(chain.linearity, chain.shape)
+        flags |= linearity.usable(coefficients, own)[1]
+    if chain.dark is not None and chain.dark_match is not None:
+        flags |= chain.dark.array("dq", chain.shape)
+    return flags
+
+
+def coefficients_of(
+    reference: Reference, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Return the coefficients and flags of a linearity reference.
+
+    Raises
+    ------
+    errors.DamagedReference
+        If it has no cube of at least two coefficients, or it does not fit.
+    """
+    coefficients = reference.array("coeffs", shape)
+    if coefficients.ndim != 3 or len(coefficients) < 2:
+        raise errors.DamagedReference(
+            f"{reference.label}: array 'coeffs' has axes {coefficients.shape}, but must be (order, row, column) with at "
+            "least two orders"
+        )
+    return coefficients, reference.array("dq", shape)

@@ -1,0 +1,214 @@
+"""What the work of a campaign cost: outcomes added up by stage, by kind of exposure and by duration; pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reprocess.exposure import Outcome
+from reprocess.wording import plain
+
+STAGES = ("read", "calibrate", "write", "publish")
+"""Stages of a unit in their order; others follow by name."""
+
+_BINS = 14
+_CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class ModeEffort:
+    """Mean wall seconds per exposure by stage, for one instrument and EXP_TYPE."""
+
+    instrument: str
+    exp_type: str
+    exposures: int
+    stages: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Mean wall seconds per exposure, all stages."""
+        return sum(self.stages.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """How many exposures took from `start` to `stop` seconds."""
+
+    start: float
+    stop: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What the work cost.
+
+    Attributes
+    ----------
+    exposures : int
+        Exposures that were calibrated to the end, whether or not their pointer moved.
+    units, retried, workers : int
+        Units with an outcome, those of them that took more than one attempt, and distinct workers.
+    core_seconds, cpu_seconds : float
+        Wall seconds of all stages of all units, failures included, and the processor time among them.
+    stages : mapping of str to float
+        `core_seconds` by stage.
+    modes : tuple of ModeEffort
+    bins : tuple of Bin
+        Distribution of wall seconds per exposure.
+    median_seconds : float
+        Of the same distribution.
+    bytes_read, bytes_written, peak_bytes : int
+    peak_dataset : str
+        What was being worked on at the highest peak.
+    wall_seconds : float or None
+        From the campaign's start to its end, where known.
+    """
+
+    exposures: int
+    units: int
+    retried: int
+    workers: int
+    core_seconds: float
+    cpu_seconds: float
+    stages: Mapping[str, float]
+    modes: tuple[ModeEffort, ...]
+    bins: tuple[Bin, ...]
+    median_seconds: float
+    bytes_read: int
+    bytes_written: int
+    peak_bytes: int
+    peak_dataset: str
+    wall_seconds: float | None
+
+    @property
+    def exposures_per_core_hour(self) -> float:
+        """Throughput of one core; 0 when nothing was done."""
+        return 3600 * self.exposures / self.core_seconds if self.core_seconds else 0.0
+
+    @property
+    def exposures_per_hour(self) -> float | None:
+        """Throughput of the campaign, where its duration is known."""
+        return 3600 * self.exposures / self.wall_seconds if self.wall_seconds else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the outcomes of one dataset add up to.
+
+    Attributes
+    ----------
+    stages : mapping of str to float
+        Wall seconds by stage.
+    cpu_seconds : float
+    bytes_written : int
+    last : Outcome or None
+        The one recorded last.
+    """
+
+    stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    cpu_seconds: float = 0.0
+    bytes_written: int = 0
+    last: Outcome | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of all stages."""
+        return sum(self.stages.values())
+
+    def add(self, outcome: Outcome) -> None:
+        """Add one outcome."""
+        for stage, seconds in outcome.seconds.items():
+            if stage == _CPU:
+                self.cpu_seconds += seconds
+            else:
+                self.stages[stage] += seconds
+        self.bytes_written += outcome.bytes_written
+        self.last = outcome
+
+
+def add_up(outcomes: Iterable[Outcome]) -> dict[str, Tally]:
+    """Add the outcomes of each dataset up."""
+    work: defaultdict[str, Tally] = defaultdict(Tally)
+    for outcome in outcomes:
+        work[outcome.dataset].add(outcome)
+    return dict(work)
+
+
+def measure(
+    outcomes: Sequence[Outcome],
+    work: Mapping[str, Tally],
+    modes: Mapping[str, tuple[str, str]],
+    *,
+    wall_seconds: float | None = None,
+) -> Effort:
+    """Measure what the work cost.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    work : mapping of dataset to Tally
+        The same outcomes, from `add_up`.
+    modes : mapping of dataset to (str, str)
+        Instrument and EXP_TYPE of every dataset that was calibrated to the end.
+    wall_seconds : float, optional
+        Duration of the campaign.
+    """
+    stages: defaultdict[str, float] = defaultdict(float)
+    for each in work.values():
+        for stage, seconds in each.stages.items():
+            stages[stage] += seconds
+    durations = sorted(work[dataset].seconds for dataset in modes)
+    peak = max(outcomes, key=lambda outcome: (outcome.peak_bytes, outcome.dataset), default=None)
+    return Effort(
+        exposures=len(modes),
+        units=len({outcome.unit for outcome in outcomes}),
+        retried=len({outcome.unit for outcome in outcomes if outcome.attempt > 1}),
+        workers=len({outcome.worker for outcome in outcomes if outcome.worker}),
+        core_seconds=sum(stages.values()),
+        cpu_seconds=sum(each.cpu_seconds for each in work.values()),
+        stages=_in_order(stages),
+        modes=_mode_efforts(work, modes),
+        bins=_bins(durations),
+        median_seconds=statistics.median(durations) if durations else 0.0,
+        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
+        bytes_written=sum(outcome.bytes_written for outcome in outcomes),
+        peak_bytes=peak.peak_bytes if peak else 0,
+        peak_dataset=plain(peak.dataset) if peak else "",
+        wall_seconds=wall_seconds,
+    )
+
+
+def _in_order(stages: Mapping[str, float]) -> dict[str, float]:
+    names = [name for name in STAGES if name in stages] + sorted(set(stages) - set(STAGES))
+    return {plain(name): stages[name] for name in names}
+
+
+def _mode_efforts(work: Mapping[str, Tally], modes: Mapping[str, tuple[str, str]]) -> tuple[ModeEffort, ...]:
+    members: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
+    for dataset, mode in modes.items():
+        members[mode].append(work[dataset])
+    efforts = []
+    for mode, each in sorted(members.items()):
+        names = {stage for one in each for stage in one.stages}
+        means = {name: sum(one.stages.get(name, 0.0) for one in each) / len(each) for name in names}
+        efforts.append(ModeEffort(*mode, exposures=len(each), stages=_in_order(means)))
+    return tuple(efforts)
+
+
+def _bins(durations: Sequence[float]) -> tuple[Bin, ...]:
+    """Count sorted durations in bins from 0 whose width is 1, 2 or 5 times a power of ten."""
+    if not durations or durations[-1] <= 0:
+        return ()
+    width = next(width for width in _widths() if durations[-1] < width * _BINS)
+    counts = Counter(int(seconds // width) for seconds in durations)
+    return tuple(Bin(n * width, (n + 1) * width, counts[n]) for n in range(max(counts) + 1))
+
+
+def _widths() -> Iterator[float]:
+    exponent = -6
+    while True:
+        yield from (digit * 10.0**exponent for digit in (1, 2, 5))
+        exponent += 1

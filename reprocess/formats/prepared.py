@@ -1,0 +1,175 @@
+"""Reference arrays as Zarr, chunked by rows, so that a slab reads its rows of a dark and not all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BytesCodec, ZstdCodec
+from zarr.errors import ContainsArrayError
+
+from reprocess import errors
+from reprocess.calibration.reference import Reference
+from reprocess.formats.product import Plane, Planes
+from reprocess.storage.store import Store
+
+SCHEMA = 1
+_CHUNK_BYTES = 16 * 2**20
+_FEWEST_ROWS, _MOST_ROWS = 16, 256
+
+
+def rows_per_chunk(shape: tuple[int, ...], itemsize: int) -> int:
+    """Rows of one chunk that holds all planes and columns: the largest power of two within 16 MiB, from 16 to 256."""
+    row_bytes = itemsize * int(np.prod(shape[:-2], dtype=np.int64)) * shape[-1]
+    rows = _MOST_ROWS
+    while rows > _FEWEST_ROWS and rows * row_bytes > _CHUNK_BYTES:
+        rows //= 2
+    return min(rows, shape[-2])
+
+
+def write_prepared(store: Store, prefix: str, reference: Reference) -> None:
+    """Write the arrays and keywords of a reference below `prefix`.
+
+    The same reference gives the same bytes and nothing is deleted, so writers that meet do no harm. A reader must not look before the writer
+    is done: whoever calls this writes a marker afterwards.
+    """
+    with _door(prefix):
+        root = _group(store, prefix, _attributes(reference))
+        for name in sorted(reference.arrays):
+            array = np.asarray(reference.arrays[name])
+            rows = rows_per_chunk(array.shape, array.itemsize)
+            _write(root, name, array, chunks=(*array.shape[:-2], rows, array.shape[-1]))
+
+
+def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> Reference:
+    """Read a window of a prepared reference; only chunks that hold its rows are fetched.
+
+    Parameters
+    ----------
+    rows, columns : slice
+        Window in the frame of the reference file; applied to the last two axes of each array.
+
+    Returns
+    -------
+    Reference
+        C-contiguous arrays in native byte order, with all planes.
+
+    Raises
+    ------
+    ObjectMissing
+        Nothing is prepared below `prefix`.
+    DamagedReference
+        What is there is no prepared reference, or the window reaches outside it.
+    """
+    with _door(prefix):
+        root = zarr.open_group(store=store.zarr(prefix), mode="r", zarr_format=3, use_consolidated=False)
+        attributes = dict(root.attrs)
+        if attributes.get("kind") != "prepared-reference" or attributes.get("schema") != SCHEMA:
+            raise errors.DamagedReference(f"{prefix} is no prepared reference of schema {SCHEMA}. Prepare it again.")
+        names: Any = attributes["arrays"]
+        arrays = {name: _window(root[name], rows, columns, f"{prefix}/{name}") for name in names}
+    keywords: Any = attributes["keywords"]
+    return Reference(type=str(attributes["type"]), arrays=arrays, keywords=keywords, name=str(attributes["name"]))
+
+
+def write_rateints_zarr(store: Store, prefix: str, rateints: Planes, attributes: Mapping[str, Any]) -> None:
+    """Write a rate per integration as a Zarr group below `prefix`: one array per plane, one chunk per integration.
+
+    Parameters
+    ----------
+    rateints : Rate
+        Arrays of shape (integration, row, column); they are read one integration at a time.
+    attributes : mapping
+        JSON values that say where the data come from, for example the keywords of the primary header.
+    """
+    with _door(prefix):
+        root = _group(store, prefix, attributes)
+        for name in ("sci", "err", "dq", "var_poisson", "var_rnoise"):
+            source: Plane = getattr(rateints, name)
+            target = _create(root, name, source, (1, *source.shape[1:]), ("integration", "row", "column"))
+            for integration in range(source.shape[0]):
+                target[integration] = np.asarray(source[integration : integration + 1])[0]
+
+
+def _group(store: Store, prefix: str, attributes: Mapping[str, Any]) -> zarr.Group:
+    root = zarr.open_group(store=store.zarr(prefix), mode="a", zarr_format=3, use_consolidated=False)
+    return root.update_attributes(dict(attributes))
+
+
+def _attributes(reference: Reference) -> dict[str, Any]:
+    return {
+        "kind": "prepared-reference",
+        "schema": SCHEMA,
+        "type": reference.type,
+        "name": reference.name,
+        "arrays": sorted(reference.arrays),
+        "keywords": dict(sorted(reference.keywords.items())),
+    }
+
+
+def _write(root: zarr.Group, name: str, array: npt.NDArray[Any], *, chunks: tuple[int, ...]) -> None:
+    _create(root, name, array, chunks, None)[...] = array
+
+
+def _create(
+    root: zarr.Group, name: str, like: Plane, chunks: tuple[int, ...], dimensions: tuple[str, ...] | None
+) -> zarr.Array[Any]:
+    # Flags shrink to nothing; floating-point noise does not shrink and would cost time on every read.
+    packed = np.dtype(like.dtype).kind in "iu"
+    try:
+        return root.create_array(
+            name=name,
+            shape=like.shape,
+            dtype=np.dtype(like.dtype),
+            chunks=chunks,
+            serializer=BytesCodec(endian="little"),
+            compressors=[ZstdCodec(level=1)] if packed else None,
+            # a chunk that got lost must not pass for good data
+            fill_value=np.iinfo(like.dtype).max if packed else np.nan,
+            config={"write_empty_chunks": True},
+            dimension_names=dimensions,
+        )
+    except ContainsArrayError:
+        return _same(root[name], like, chunks, f"{root.store_path}/{name}")
+
+
+def _same(array: object, like: Plane, chunks: tuple[int, ...], label: str) -> zarr.Array[Any]:
+    """Take an array that another writer has begun, if it is the one that would be created."""
+    if not isinstance(array, zarr.Array) or (array.shape, array.dtype, array.chunks) != (
+        like.shape,
+        like.dtype,
+        chunks,
+    ):
+        raise errors.DamagedReference(f"{label} exists and is laid out otherwise. Delete it, then prepare again.")
+    return array
+
+
+def _window(array: object, rows: slice, columns: slice, label: str) -> npt.NDArray[Any]:
+    if not isinstance(array, zarr.Array):
+        raise errors.DamagedReference(f"{label} is no array. Prepare the reference again.")
+    for cut, length in zip((rows, columns), array.shape[-2:], strict=True):
+        if (
+            cut.step not in (None, 1)
+            or not 0 <= (cut.start or 0) < (length if cut.stop is None else cut.stop) <= length
+        ):
+            raise errors.DamagedReference(f"{label} has frames of {array.shape[-2:]}; {rows}, {columns} reach outside.")
+    return np.ascontiguousarray(array[..., rows, columns])
+
+
+@contextmanager
+def _door(prefix: str) -> Iterator[None]:
+    """Turn what Zarr and the store below it raise into errors of this package."""
+    try:
+        yield
+    except errors.ReprocessError:
+        raise
+    except (FileNotFoundError, KeyError) as error:
+        raise errors.ObjectMissing(f"There is no Zarr group at {prefix}. Prepare the reference again.") from error
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise errors.DamagedReference(f"The Zarr group at {prefix} cannot be read or written: {error}.") from error
+    except Exception as error:
+        raise errors.StorageUnavailable(f"The store failed while reading or writing {prefix}: {error}.") from error

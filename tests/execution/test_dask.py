@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from reprocess import errors
+from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.executor import Task
+from tests.execution import functions
+from tests.execution.executor_contract import ExecutorContract, task
+
+ROOT = Path(__file__).parents[2]
+MEMORY = 400_000_000
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Two workers for the whole module."""
+    with DaskExecutor.local(2, memory_limit_bytes=MEMORY) as executor:
+        yield executor
+
+
+class TestDaskExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self, shared):
+        return shared
+
+    def test_slots_are_the_workers(self, shared):
+        """Each local worker runs one task at a time."""
+        assert shared.slots == 2
+
+    def test_unpicklable(self, shared):
+        """A payload that cannot be sent ends its own unit with an error of ours and no other."""
+        tasks = [task("ok"), Task("lock", "d", ("succeed", threading.Lock())), task("fine")]
+
+        outcomes = {outcome.unit: outcome for outcome in shared.run(functions.act, tasks)}
+
+        assert outcomes["lock"].outcome_class == "own-error"
+        assert outcomes["ok"].outcome_class == outcomes["fine"].outcome_class == "published"
+
+    def test_the_worker_is_named(self, shared):
+        """An outcome tells its worker by name, never by address."""
+        (outcome,) = shared.run(functions.act, [task("u")])
+
+        assert outcome.worker
+        assert ":" not in outcome.worker
+
+
+class TestDeath:
+    def test_only_the_culprit_is_charged(self, shared, tmp_path):
+        """A unit that kills its worker each time ends worker-lost; all others succeed at their first attempt."""
+        log = tmp_path / "log"
+        others = [task(f"u{i}", "sleep", 0.01) for i in range(40)]
+
+        ended = list(shared.run(functions.act, [*others[:3], task("killer", "die", str(log)), *others[3:]], attempts=3))
+
+        outcomes = {outcome.unit: outcome for outcome in ended}
+        killer = outcomes.pop("killer")
+        assert (killer.outcome_class, killer.attempt) == ("worker-lost", 3)
+        assert log.read_text().splitlines() == ["killer 1", "killer 2", "killer 3"]
+        assert len(ended) == 41
+        assert {(outcome.outcome_class, outcome.attempt) for outcome in outcomes.values()} == {("published", 1)}
+
+    def test_those_in_line_are_innocent(self, shared, tmp_path):
+        """Units that stood in line at a worker that died are executed again and not charged."""
+        log = tmp_path / "log"
+        killers = [task(f"killer{i}", "die", str(log)) for i in range(2)]
+        # Four tasks or fewer are not queued by the scheduler but handed out at once.
+        others = [task(f"u{i}", "sleep", 0.2) for i in range(2)]
+
+        outcomes = {o.unit: o for o in shared.run(functions.act, [*killers, *others], attempts=2)}
+
+        assert {outcomes[f"u{i}"].outcome_class for i in range(2)} == {"published"}
+        assert {outcomes[f"u{i}"].attempt for i in range(2)} == {1}
+        assert {outcomes[f"killer{i}"].outcome_class for i in range(2)} == {"worker-lost"}
+        assert Counter(log.read_text().splitlines()) == {f"killer{i} {n}": 1 for i in range(2) for n in (1, 2)}
+
+    def test_a_second_attempt_may_succeed(self, shared, tmp_path):
+        """A unit whose worker died once is tried again."""
+        (outcome,) = shared.run(functions.act, [task("u", "die_before", (str(tmp_path / "log"), 2))])
+
+        assert (outcome.outcome_class, outcome.attempt) == ("published", 2)
+
+    def test_too_much_memory(self, shared):
+        """A unit that needs more memory than a worker has loses its worker and nothing else."""
+        tasks = [task("hog", "devour", 2 * MEMORY), *(task(f"u{i}", "sleep", 0.05) for i in range(10))]
+
+        outcomes = {outcome.unit: outcome for outcome in shared.run(functions.act, tasks, attempts=1)}
+
+        assert outcomes.pop("hog").outcome_class == "worker-lost"
+        assert {outcome.outcome_class for outcome in outcomes.values()} == {"published"}
+
+
+class TestWindow:
+    def test_the_scheduler_holds_a_window(self, shared, monkeypatch):
+        """However many tasks there are, the scheduler knows a window of them, and none when the run is over."""
+        monkeypatch.setattr(shared, "_window", 20)
+        most = 0
+        for _ in shared.run(functions.act, (task(f"u{i}") for i in range(200))):
+            most = max(most, _held(shared))
+
+        assert 0 < most <= 40  # those that ended and were not forgotten yet count for a moment
+        _until(lambda: _held(shared) == 0)
+
+    def test_tasks_are_read_lazily(self, shared, monkeypatch):
+        """No more tasks are read than the window holds."""
+        monkeypatch.setattr(shared, "_window", 10)
+        read = []
+        run = shared.run(functions.act, (read.append(i) or task(f"u{i}") for i in range(100)))
+        next(run)
+        run.close()
+
+        assert len(read) <= 20
+
+
+def _held(executor: DaskExecutor) -> int:
+    return executor._client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+
+
+def _until(condition, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _descendants(pid: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z":
+            parents[int(entry.parent.name)] = int(fields[1])
+    found, front = set(), {pid}
+    while front := {child for child, parent in parents.items() if parent in front} - found:
+        found |= front
+    return found
+
+
+class TestProcesses:
+    def test_close_is_quick_and_leaves_nothing(self, capfd):
+        """Closing takes a moment, ends every worker and writes nothing, also with work under way."""
+        before = _descendants(os.getpid())
+        with DaskExecutor.local(1, memory_limit_bytes=MEMORY) as executor:
+            workers = _descendants(os.getpid()) - before
+            run = executor.run(functions.act, [task("quick"), *(task(f"u{i}", "sleep", 60) for i in range(3))])
+            next(run)
+            run.close()
+            begin = time.monotonic()
+
+        assert workers
+        assert time.monotonic() - begin < 5
+        _until(lambda: not any(Path(f"/proc/{pid}").exists() and pid in _descendants(os.getpid()) for pid in workers))
+        assert capfd.readouterr() == ("", "")
+
+    def test_only_loopback(self, shared):
+        """Nothing listens on an address that other machines reach."""
+        pids = {os.getpid(), *_descendants(os.getpid())}
+        inodes = {os.readlink(link) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                    assert fields[1].startswith("0100007F:"), line
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from reprocess.execution.dask import DaskExecutor
+from tests.execution import functions
+from tests.execution.executor_contract import task
+
+if __name__ == "__main__":
+    log, ended = sys.argv[1:]
+    tasks = [task("quick"), *(task(f"u{i}", "note_and_sleep", (log, 60.0)) for i in range(50))]
+    try:
+        with DaskExecutor.local(2, memory_limit_bytes=400_000_000) as executor:
+            for outcome in executor.run(functions.act, tasks):
+                functions.note(ended, outcome.unit)
+    except KeyboardInterrupt:
+        functions.note(ended, "interrupted")
+"""
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("whole_group", [True, False])
+    def test_interrupt(self, tmp_path, whole_group):
+        """Ctrl-C ends the run soon: what was done is out, no worker is left, and nothing is blamed."""
+        log, ended = tmp_path / "log", tmp_path / "ended"
+        (tmp_path / "script.py").write_text(SCRIPT)
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(log), str(ended)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+        )
+        _until(lambda: log.exists() and len(log.read_text().splitlines()) == 2 and ended.exists(), 20)
+        children = _descendants(process.pid)
+
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+
+        assert process.wait(10) == 0
+        assert ended.read_text().split() == ["quick", "interrupted"]
+        assert len(log.read_text().splitlines()) == 2
+        _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
+        assert b"Traceback" not in process.stderr.read()
+
+
+class TestConnect:
+    def test_a_scheduler_that_exists(self, shared):
+        """Another program can use the same scheduler by its address, and leaves its workers alone."""
+        with DaskExecutor.connect(shared._client.scheduler.address) as executor:
+            assert executor.slots == 2
+            assert [o.outcome_class for o in executor.run(functions.act, [task("u")])] == ["published"]
+
+        assert shared.slots == 2
+
+    def test_no_scheduler(self):
+        """An address that nobody serves is a mistake of the caller, told at once."""
+        with pytest.raises(errors.UsageError, match=r"127\.0\.0\.1:9"):
+            DaskExecutor.connect("tcp://127.0.0.1:9", timeout_s=1)
+
+    def test_nonsense(self):
+        """So is an address that is none."""
+        with pytest.raises(errors.UsageError, match="nonsense"):
+            DaskExecutor.connect("nonsense://", timeout_s=1)
+
+    def test_failures_are_ours(self, shared):
+        """The scheduler is told not to run a unit again by itself."""
+        assert shared._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures) == 0
+
+    def test_the_scheduler_goes_away(self):
+        """Without a scheduler the run ends with an error that says so, not by waiting for ever."""
+        host = DaskExecutor.local(1, memory_limit_bytes=MEMORY)
+        guest = DaskExecutor.connect(host._client.scheduler.address)
+        run = guest.run(functions.act, [task("u"), *(task(f"u{i}", "sleep", 30) for i in range(3))])
+        try:
+            next(run)
+            host.close()
+            with pytest.raises(errors.WorkerLost, match="scheduler"):
+                list(run)
+        finally:
+            guest.close()

@@ -1,0 +1,128 @@
+"""Reference files."""
+
+import numpy as np
+import pytest
+
+from reprocess import errors
+from reprocess.formats.reference import payload_digest, read_reference
+from tests.formats import files
+
+RNG = np.random.default_rng(3)
+IMAGE = RNG.normal(size=(8, 6)).astype("f4")
+FLAGS = RNG.integers(0, 2**32, (8, 6), dtype=np.uint32)
+
+
+def digest(type="superbias", arrays=None, **options):
+    """The payload digest of a reference file made on the spot."""
+    return payload_digest(
+        read_reference(files.reference(arrays or {"SCI": IMAGE, "DQ": FLAGS}, **options), type, "r.fits")
+    )
+
+
+class TestReadReference:
+    """`read_reference`."""
+
+    @pytest.mark.parametrize(
+        ("type", "arrays", "names"),
+        [
+            ("mask", {"DQ": FLAGS}, {"dq"}),
+            ("saturation", {"SCI": IMAGE, "DQ": FLAGS}, {"sci", "dq"}),
+            ("superbias", {"SCI": IMAGE, "ERR": IMAGE, "DQ": FLAGS}, {"sci", "dq"}),
+            ("linearity", {"COEFFS": np.ones((3, 8, 6), "f8"), "DQ": FLAGS}, {"coeffs", "dq"}),
+            ("dark", {"SCI": np.ones((4, 8, 6), "f4"), "DQ": FLAGS}, {"sci", "dq"}),
+            ("dark", {"SCI": np.ones((2, 4, 8, 6), "f4"), "DQ": np.zeros((2, 8, 6), "u4")}, {"sci", "dq"}),
+            ("gain", {"SCI": IMAGE.astype("f8")}, {"sci"}),
+            ("readnoise", {"SCI": IMAGE}, {"sci"}),
+            ("weather", {"SCI": IMAGE, "SUN": IMAGE}, {"sci", "sun"}),
+        ],
+    )
+    def test_arrays_by_type(self, type, arrays, names):
+        """Each type gives its own arrays, as native float32 and uint32."""
+        reference = read_reference(files.reference(arrays), type, "r.fits")
+
+        assert set(reference.arrays) == names
+        for name, array in reference.arrays.items():
+            assert array.dtype == (np.uint32 if name == "dq" else np.float32)
+            assert array.dtype.isnative
+            np.testing.assert_array_equal(array, arrays[name.upper()])
+
+    def test_flags_go_through_their_table(self):
+        """DQ_DEF decides what a bit means: bits move, unknown names and undefined bits vanish."""
+        flags = np.array([[1, 2, 4, 8, 16, 3]], np.uint32)
+        table = [(0, 1, "DO_NOT_USE"), (1, 2, "HOT"), (2, 4, "NONSENSE"), (3, 8, "REFERENCE_PIXEL")]
+        reference = read_reference(files.reference({"DQ": flags}, dq_def=table), "mask", "r.fits")
+
+        np.testing.assert_array_equal(reference.arrays["dq"], [[1, 2**11, 0, 2**31, 0, 1 | 2**11]])
+
+    def test_table_that_changes_nothing(self):
+        """Where DQ_DEF names JWST bits by their own values, undefined bits vanish all the same."""
+        table = [(0, 1, "DO_NOT_USE"), (31, 2**31, "REFERENCE_PIXEL")]
+        reference = read_reference(files.reference({"DQ": FLAGS}, dq_def=table), "mask", "r.fits")
+
+        np.testing.assert_array_equal(reference.arrays["dq"], FLAGS & np.uint32(2**31 | 1))
+
+    def test_absent_flags_are_zero(self):
+        """A type whose flags may be absent gets zeros of the frame's shape."""
+        reference = read_reference(files.reference({"SCI": IMAGE}), "superbias", "r.fits")
+
+        np.testing.assert_array_equal(reference.arrays["dq"], np.zeros((8, 6), np.uint32))
+
+    def test_keywords_that_steps_read(self):
+        """Keywords of the type are there and others are not."""
+        keywords = {"GAINFACT": 2.0, "AUTHOR": "someone", "SUBSTRT1": 1}
+        reference = read_reference(files.reference({"SCI": IMAGE}, keywords=keywords), "gain", "r.fits")
+
+        assert reference.keywords == {"GAINFACT": 2.0, "SUBSTRT1": 1}
+
+    @pytest.mark.parametrize(
+        ("type", "data", "words"),
+        [
+            ("gain", b"", "cannot be read"),
+            ("gain", b"<html>503</html>", "cannot be read"),
+            ("gain", files.reference({"SCI": IMAGE})[:2880], "no SCI"),
+            ("superbias", files.reference({"SCI": IMAGE, "DQ": FLAGS})[:-4000], "extensions end at byte"),
+            ("mask", files.reference({"SCI": IMAGE}), "no DQ"),
+            ("mask", files.reference({"DQ": IMAGE}), "flags with 2 axes"),
+            ("superbias", files.reference({"SCI": np.ones((2, 8, 6), "f4")}), r"shape \(2, 8, 6\)"),
+            ("superbias", files.reference({"SCI": IMAGE, "DQ": FLAGS[:4]}), "different frames"),
+        ],
+    )
+    def test_damage(self, type, data, words):
+        """What cannot be used is named with its file and type."""
+        with pytest.raises(errors.DamagedReference, match=words) as caught:
+            read_reference(data, type, "jwst_nircam_x_0001.fits")
+
+        assert f"jwst_nircam_x_0001.fits ({type})" in str(caught.value)
+
+
+class TestPayloadDigest:
+    """`payload_digest`."""
+
+    def test_header_only_redelivery(self):
+        """Author, dates, history, pedigree, description and USEAFTER do not change the digest."""
+        words = {"AUTHOR": "b", "DATE": "2026-01-01", "PEDIGREE": "GROUND", "DESCRIP": "z", "USEAFTER": "2020-01-01"}
+
+        assert digest() == digest(keywords=words, history=("delivered again",))
+
+    def test_unread_extension(self):
+        """An extension that no step reads does not change the digest."""
+        assert digest() == digest(arrays={"SCI": IMAGE, "ERR": IMAGE, "DQ": FLAGS})
+
+    def test_storage_does_not_matter(self):
+        """The same numbers in another data type of the file have the same digest."""
+        assert digest("gain", {"SCI": IMAGE}) == digest("gain", {"SCI": IMAGE.astype("f8")})
+
+    def test_one_bit_matters(self):
+        """One changed flag, one changed pixel and one changed keyword each change the digest."""
+        flags, image = FLAGS.copy(), IMAGE.copy()
+        flags[2, 3] ^= 1
+        image[0, 0] = np.nextafter(image[0, 0], np.float32(9))
+        digests = {
+            digest(),
+            digest(arrays={"SCI": IMAGE, "DQ": flags}),
+            digest(arrays={"SCI": image, "DQ": FLAGS}),
+            digest(keywords={"SUBSTRT1": 5}),
+            digest("saturation"),
+        }
+
+        assert len(digests) == 5
