@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ from reprocess import __version__, errors, logs, settings
 
 if TYPE_CHECKING:
     from reprocess import campaign
+    from reprocess.report import Summary
+    from reprocess.simulation.options import SimulationOptions
+    from reprocess.target import Target
 
 EXIT_FAILURES = 1
 EXIT_USAGE = 2
@@ -178,15 +181,10 @@ def plan(ctx: click.Context, archive: str, target: str, references: str | None, 
     Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first.
     """
     from reprocess import campaign, terminal
-    from reprocess.target import read_target
 
-    try:
-        text = Path(target).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.TargetError(f"{target}: cannot be read ({error}). Name a target file with --target.") from error
     opened = _open(ctx, archive)
     with terminal.progress("judging", enabled=not as_json) as progress:
-        made = campaign.plan(opened, read_target(text, name=target), references=references, progress=progress)
+        made = campaign.plan(opened, _read_target(target), references=references, progress=progress)
     _show(terminal.plan_record(made), as_json, lambda _: terminal.plan_text(made, archive))
 
 
@@ -209,4 +207,165 @@ def run(ctx: click.Context, archive: str, digest: str, zarr: bool, as_json: bool
     with terminal.progress("calibrating", enabled=not as_json) as progress:
         summary = campaign.run(opened, digest, progress=progress, zarr=zarr)
     _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
-    sys.exit(terminal.exit_code(summary))
+    sys.exit(_exit_code(summary))
+
+
+def _exit_code(summary: Summary) -> int:
+    if not summary.closes:
+        return EXIT_DAMAGE
+    return EXIT_FAILURES if summary.failed else 0
+
+
+@main.command()
+@_archive
+@click.argument("digest", metavar="DIGEST")
+@_json
+@click.pass_context
+def status(ctx: click.Context, archive: str, digest: str, as_json: bool) -> None:
+    """Say how far the campaign of the plan DIGEST is. Changes nothing."""
+    from reprocess import campaign, terminal
+
+    summary = campaign.status(_open(ctx, archive), digest)
+    _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
+
+
+@main.command()
+@_archive
+@click.argument("digest", metavar="DIGEST")
+@click.option("--output", type=click.Path(dir_okay=False), help="File for the HTML page (default: print the text report).")
+@_json
+@click.pass_context
+def report(ctx: click.Context, archive: str, digest: str, output: str | None, as_json: bool) -> None:
+    """Show the report of the campaign of the plan DIGEST; --output FILE.html for the page with pictures."""
+    from reprocess import campaign, terminal
+
+    opened = _open(ctx, archive)
+    summary = campaign.status(opened, digest)
+    if output:
+        Path(output).write_bytes(campaign.read_report(opened, digest))
+        click.echo(f"{output} written; it opens from disk.", err=as_json)
+    if as_json or not output:
+        _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
+
+
+@main.command()
+@_archive
+@click.argument("dataset", metavar="DATASET")
+@click.option("--target", type=click.Path(dir_okay=False), help="Judge against this target instead of the latest plan's.")
+@click.pass_context
+def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) -> None:
+    """Tell the story of one product: what made it, what has changed since, what would be redone."""
+    from reprocess import campaign
+
+    wanted = _read_target(target) if target else None
+    click.echo(campaign.explain(_open(ctx, archive), dataset, wanted), nl=False)
+
+
+@main.command()
+@_archive
+@_json
+@click.pass_context
+def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
+    """Read back every published version of ARCHIVE and compare it with its manifest, byte for byte."""
+    from reprocess import campaign, terminal
+
+    with terminal.progress("reading back", enabled=not as_json) as progress:
+        check = campaign.verify(_open(ctx, archive), progress)
+
+    def text(_: object) -> str:
+        state = "all as their manifests say" if not check.problems else f"{len(check.problems):,} problems"
+        return "\n".join([f"{check.versions:,} versions, {check.files:,} files: {state}", *check.problems])
+
+    _show(asdict(check), as_json, text)
+    sys.exit(EXIT_DAMAGE if check.problems else 0)
+
+
+@main.command()
+@click.argument("uncal", metavar="UNCAL.fits", type=click.Path(dir_okay=False))
+@click.option("--reference", "given", multiple=True, metavar="TYPE=PATH", help="A reference file, or N/A; may be repeated.")
+@click.option("--parameter", "parameters", multiple=True, metavar="STEP.NAME=VALUE", help="A parameter; may be repeated.")
+@click.option("--skip", multiple=True, metavar="STEP", help="Leave out a step; may be repeated.")
+@click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the two products go.")
+def calibrate(
+    uncal: str, given: tuple[str, ...], parameters: tuple[str, ...], skip: tuple[str, ...], output_dir: str
+) -> None:
+    """Calibrate one exposure on this machine, without S3 and without Dask.
+
+    Writes <root>_rate.fits and <root>_rateints.fits. TYPE is a CRDS type: mask, saturation, superbias, linearity, dark,
+    gain, readnoise, ipc. A type that is N/A or left out skips the step that needs it; gain and readnoise must be there.
+    """
+    from reprocess import laptop
+
+    made = laptop.calibrate(
+        Path(uncal),
+        references=laptop.read_references(given),
+        parameters=laptop.read_parameters(parameters, skip),
+        output_dir=Path(output_dir),
+    )
+    for path in made:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("url", metavar="URL")
+@click.option("--exposures", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same archive.")
+@click.option("--instrument", "instruments", multiple=True, help="NIRCAM, NIRISS, FGS, MIRI; may be repeated (default: all).")
+@click.option("--shape", metavar="ROWSxCOLUMNS", help="Size of every frame (default: a mix of subarrays).")
+@click.option("--groups", type=click.IntRange(min=1), help="Groups in each integration.")
+@click.option("--integrations", type=click.IntRange(min=1), help="Integrations in each exposure.")
+@click.option("--demo", "demonstration", is_flag=True, help="The mix of the demonstration: about 40, some full frame.")
+@_json
+@click.pass_context
+def simulate(ctx: click.Context, url: str, as_json: bool, **wish: Any) -> None:  # noqa: ANN401
+    """Make up an archive below URL: Level 1b exposures, their truth, reference files, two contexts, two targets."""
+    from reprocess import campaign, terminal
+    from reprocess.simulation import archive
+
+    store = campaign.open_url(campaign.absolute(url), _settings(ctx))
+    with terminal.progress("simulating", enabled=not as_json) as progress:
+        made = archive.simulate(store, _simulation(wish), progress=progress)
+    _show(json.loads(archive.statement(made)), as_json, lambda _: terminal.simulation_text(made, url))
+
+
+@main.command()
+@click.option("--output-dir", default="demo-output", show_default=True, help="Where the report and the pictures go.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes (default: one per core).")
+@click.pass_context
+def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
+    """Show the whole trip on a made-up archive, with an S3 endpoint on loopback and a Dask cluster on this machine."""
+    from reprocess.demo import trip
+
+    trip.show(Path(output_dir), _settings(ctx, workers=workers))
+
+
+def _read_target(path: str) -> Target:
+    from reprocess.target import read_target
+
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.TargetError(f"{path}: cannot be read ({error}). Name a target file with --target.") from error
+    return read_target(text, name=path)
+
+
+def _simulation(wish: Mapping[str, Any]) -> SimulationOptions:
+    from reprocess.simulation.options import SimulationOptions
+
+    if wish["demonstration"]:
+        return SimulationOptions.demo(wish["seed"])
+    return SimulationOptions(
+        exposures=wish["exposures"],
+        seed=wish["seed"],
+        instruments=tuple(name.upper() for name in wish["instruments"]),
+        shape=_shape(wish["shape"]) if wish["shape"] else None,
+        groups=wish["groups"],
+        integrations=wish["integrations"],
+    )
+
+
+def _shape(text: str) -> tuple[int, int]:
+    rows, separator, columns = text.lower().partition("x")
+    if not (separator and rows.isdigit() and columns.isdigit()):
+        raise errors.UsageError(f"--shape {text!r}: write ROWSxCOLUMNS, for example 256x256.")
+    return int(rows), int(columns)

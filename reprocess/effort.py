@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from reprocess.exposure import Outcome
 from reprocess.wording import plain
 
-STAGES = ("read", "calibrate", "write", "publish")
+STAGES = ("read", "references", "calibrate", "write", "publish")
 """Stages of a unit in their order; others follow by name."""
 
 _BINS = 14
@@ -104,14 +104,17 @@ class Tally:
         Wall seconds by stage.
     cpu_seconds : float
     bytes_written : int
-    last : Outcome or None
-        The one recorded last.
+    attempts : int
+        Most attempts that one of the units took.
+    version : str
+        The version recorded last, or empty.
     """
 
     stages: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     cpu_seconds: float = 0.0
     bytes_written: int = 0
-    last: Outcome | None = None
+    attempts: int = 0
+    version: str = ""
 
     @property
     def seconds(self) -> float:
@@ -126,7 +129,8 @@ class Tally:
             else:
                 self.stages[stage] += seconds
         self.bytes_written += outcome.bytes_written
-        self.last = outcome
+        self.attempts = max(self.attempts, outcome.attempt)
+        self.version = outcome.version or self.version
 
 
 def add_up(outcomes: Iterable[Outcome]) -> dict[str, Tally]:

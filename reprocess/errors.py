@@ -156,6 +156,12 @@ class WorkerLost(ReprocessError):
     temporary = True
 
 
+class OutOfMemory(ReprocessError):
+    """The process that executed the unit had not enough memory."""
+
+    outcome_class = "out-of-memory"
+
+
 class PublicationError(ReprocessError):
     """A version that exists differs from the one that was to be written."""
 

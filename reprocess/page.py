@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ import jinja2
 
 from reprocess.effort import STAGES, Effort
 from reprocess.plaintext import throughput_text
-from reprocess.report import PublishedRow, Summary
+from reprocess.report import REMAINDER, ModeRow, PublishedRow, Summary
 from reprocess.wording import duration_text, plain, size_text
 
 _MEANINGS = {
@@ -34,6 +35,7 @@ _FAILURES = {
     "own-error": "a defect of this package",
     "usage": "the request was wrong",
 }
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE = slice(16, 24)
 _WIDE = 700
 
@@ -57,16 +59,14 @@ class Segment:
     label: str
 
 
-def render(summary: Summary, *, pictures: Sequence[Picture] = (), pictures_of: int | None = None) -> str:
+def render(summary: Summary, *, pictures: Sequence[Picture] = ()) -> str:
     """Write a summary as HTML.
 
     Parameters
     ----------
     summary : Summary
     pictures : sequence of Picture
-        Shown in this order.
-    pictures_of : int, optional
-        How many published datasets the pictures were chosen from, when they are not all.
+        Shown in this order; what is no PNG file is left out.
 
     Returns
     -------
@@ -79,14 +79,14 @@ def render(summary: Summary, *, pictures: Sequence[Picture] = (), pictures_of: i
         throughput=throughput_text(summary),
         classes=[(name, count, _meaning(name), _color(name)) for name, count in summary.classes.items()],
         closing_bar=_closing_bar(summary),
-        mode_classes=_mode_classes(summary),
+        mode_columns=(columns := _mode_columns(summary)),
+        mode_rows=[(row, _mode_cells(row, columns)) for row in summary.modes],
         stage_colors={stage: _stage_color(stage) for stage in summary.effort.stages},
         stage_bar=_bar_of_stages(summary.effort.stages, sum(summary.effort.stages.values())),
         mode_bars=_mode_bars(summary.effort),
         bin_bars=_bin_bars(summary.effort),
         published=[(row, _files(row)) for row in summary.published.rows],
-        pictures=[_figure(each) for each in pictures],
-        pictures_of=pictures_of or len(pictures),
+        pictures=[_figure(each) for each in pictures if _is_png(each.png)],
     )
 
 
@@ -113,9 +113,10 @@ def _percent(value: float) -> str:
 
 def _files(row: PublishedRow) -> list[tuple[str, int]]:
     """Return names and bytes, each name without what all keys of a version have in common."""
-    names = [(file.key.removeprefix(row.prefix), file.size) for file in row.files]
+    common = f"{row.dataset}_"
     return [
-        (f"…{name.removeprefix(row.dataset)}" if name.startswith(f"{row.dataset}_") else name, n) for name, n in names
+        (f"…_{file.name.removeprefix(common)}" if file.name.startswith(common) else file.name, file.size)
+        for file in row.files
     ]
 
 
@@ -130,6 +131,10 @@ class _Figure:
     @property
     def across(self) -> bool:
         return self.width > _WIDE
+
+
+def _is_png(data: bytes) -> bool:
+    return data.startswith(_PNG) and len(data) >= _PNG_SIZE.stop
 
 
 def _figure(picture: Picture) -> _Figure:
@@ -152,13 +157,24 @@ def _stage_color(stage: str) -> str:
 
 def _closing_bar(summary: Summary) -> list[Segment]:
     parts = [(_color(name), f"{name}: {count:,}", count) for name, count in summary.classes.items() if count]
-    return _segments([*parts, ("class-failure", "remainder", summary.remainder.total)])
+    return _segments([*parts, ("class-failure", REMAINDER, summary.remainder.total)])
 
 
-def _mode_classes(summary: Summary) -> list[str]:
-    """Return the columns that hold anything, in the order of the closing sum."""
-    used = {name for row in summary.modes for name in row.counts}
-    return [name for name in [*summary.classes, "remainder"] if name in used]
+def _mode_columns(summary: Summary) -> list[str]:
+    """Return the columns that hold anything, in the order of the closing sum, all failures in one."""
+    used = {_column(name) for row in summary.modes for name in row.counts}
+    return [name for name in dict.fromkeys(map(_column, [*summary.classes, REMAINDER])) if name in used]
+
+
+def _mode_cells(row: ModeRow, columns: Sequence[str]) -> list[int]:
+    counts: Counter[str] = Counter()
+    for name, count in row.counts.items():
+        counts[_column(name)] += count
+    return [counts[column] for column in columns]
+
+
+def _column(name: str) -> str:
+    return name if name in _MEANINGS or name == REMAINDER else "failed"
 
 
 def _bar_of_stages(stages: Mapping[str, float], whole: float) -> list[Segment]:

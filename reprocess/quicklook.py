@@ -31,6 +31,7 @@ _MARGIN = 16
 _GAP = 16
 _BAR = 10
 _TITLE_ROW = 20
+_TITLE_SIZES = (16, 14, 12)
 _LABEL_ROW = 20
 _SCALE_ROW = 48
 
@@ -241,7 +242,9 @@ def _compose(look: QuickLook, panels: Sequence[_Panel]) -> Image.Image:
     width = 2 * _MARGIN + len(panels) * cell + (len(panels) - 1) * _GAP
     top = _MARGIN + 2 * _TITLE_ROW + 6
     canvas = np.zeros((top + _LABEL_ROW + rows + _SCALE_ROW, width), np.uint8)
-    _write(canvas, look.dataset, x=_MARGIN, y=_MARGIN - 2, size=16, room=width - 2 * _MARGIN)
+    _write(
+        canvas, look.dataset, x=_MARGIN, y=_MARGIN - 2, size=_title_size(look.dataset, width), room=width - 2 * _MARGIN
+    )
     _write(canvas, look.title, x=_MARGIN, y=_MARGIN + _TITLE_ROW, base=_QUIET_BASE, room=width - 2 * _MARGIN)
     for number, panel in enumerate(panels):
         _place(canvas, panel, x=_MARGIN + number * (cell + _GAP), y=top, width=cell)
@@ -295,6 +298,11 @@ def _fit(text: str, size: int, room: int | None) -> str:
     return text
 
 
+def _title_size(text: str, width: int) -> int:
+    fitting = (size for size in _TITLE_SIZES if _length(_plain(text), size) <= width - 2 * _MARGIN)
+    return next(fitting, _TITLE_SIZES[-1])
+
+
 def _length(text: str, size: int = 13) -> int:
     return math.ceil(_font(size).getlength(text))
 
@@ -308,7 +316,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _palette() -> list[Color]:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from reprocess.effort import Effort, Tally, add_up, measure
 from reprocess.exposure import Outcome, Reason
 from reprocess.planning.plan import Item, Plan
+from reprocess.publication import ledger
+from reprocess.publication.manifest import File, prefix
 from reprocess.wording import plain
 
 T = TypeVar("T")
+
+REMAINDER = "remainder"
+"""What the candidates without a terminal class are counted as."""
 
 _BEFORE = ("current", "published", "unchanged", "held-back")
 _AFTER = ("unsupported", "deferred", "cancelled")
@@ -41,22 +46,6 @@ _GENERAL_ADVICE = "The message says what to do."
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """The closing sum of a campaign.
-
-    Attributes
-    ----------
-    classes : mapping of dataset to str
-        The one terminal class of every candidate that has one.
-    remainder : tuple of str
-        Datasets without a terminal class, or with an outcome but no place in the plan; must be empty.
-    """
-
-    classes: Mapping[str, str]
-    remainder: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
     """The first rows of something, and how many rows there are."""
 
@@ -68,14 +57,6 @@ class Listing(Generic[T]):
         """Say how much is shown, for example ``first 200 of 10,432``."""
         shown = len(self.rows)
         return f"first {shown:,} of {self.total:,}" if shown < self.total else f"{self.total:,}"
-
-
-@dataclass(frozen=True, slots=True)
-class ProductFile:
-    """One file of a published version: its key below the archive, and its bytes."""
-
-    key: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +108,7 @@ class PublishedRow:
     bytes_written : int
     prefix : str
         Where its files are, below the archive.
-    files : tuple of ProductFile
+    files : tuple of File
         Empty when the manifest was not read.
     """
 
@@ -139,7 +120,7 @@ class PublishedRow:
     seconds: float
     bytes_written: int
     prefix: str
-    files: tuple[ProductFile, ...]
+    files: tuple[File, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,21 +196,12 @@ class Summary:
         return f"reprocess run {self.archive} {self.digest}"
 
 
-def close(plan: Plan, outcomes: Iterable[Outcome]) -> Closing:
-    """Give every candidate its terminal class: what the plan knew before any work, else its last outcome."""
-    classes = {item.dataset: item.failure_class or "current" for item in plan.items if item.action != "calibrate"}
-    known = {item.dataset for item in plan.items}
-    last = {outcome.dataset: outcome.outcome_class for outcome in outcomes}
-    classes |= {dataset: name for dataset, name in last.items() if dataset in known}
-    return Closing(classes, tuple(sorted((known - set(classes)) | (set(last) - known))))
-
-
 def summarise(
     plan: Plan,
     outcomes: Iterable[Outcome],
     *,
     archive: str,
-    products: Mapping[str, Sequence[ProductFile]] | None = None,
+    products: Mapping[str, Sequence[File]] | None = None,
     wall_seconds: float | None = None,
     rows: int = 200,
     examples: int = 5,
@@ -241,10 +213,10 @@ def summarise(
     plan : Plan
         Sealed.
     outcomes : iterable of Outcome
-        In the order they were recorded; of several for one dataset the last decides.
+        In the order they were recorded, such as the values of `ledger.read`.
     archive : str
         URL of the archive root.
-    products : mapping of dataset to sequence of ProductFile, optional
+    products : mapping of dataset to sequence of File, optional
         Files of the published versions, from their manifests.
     wall_seconds : float, optional
         Duration of the campaign.
@@ -252,7 +224,7 @@ def summarise(
         Rows of a table, and examples of a class, that are listed; counts are always exact.
     """
     every = tuple(outcomes)
-    closing = close(plan, every)
+    closing = ledger.close(plan, every)
     work = add_up(every)
     worked = {
         item.dataset: _mode(item)
@@ -270,7 +242,7 @@ def summarise(
         target="\n".join(map(plain, plan.target.strip().splitlines())),
         candidates=len(plan.items),
         classes=_count_classes(closing),
-        remainder=_listing([plain(dataset) for dataset in closing.remainder], rows),
+        remainder=_listing([plain(dataset) for dataset in sorted({*closing.pending, *closing.strangers})], rows),
         modes=_count_modes(plan, closing),
         verdicts=dict(sorted(Counter(item.verdict.state for item in plan.items).items())),
         reasons=_listing(_reasons(plan.items), rows),
@@ -296,9 +268,8 @@ def _is_failure(outcome_class: str) -> bool:
     return outcome_class not in _BEFORE + _AFTER
 
 
-def _count_classes(closing: Closing) -> dict[str, int]:
-    counts = Counter(closing.classes.values())
-    named = {name: counts[name] for name in _BEFORE + _AFTER} | counts
+def _count_classes(closing: ledger.Summary) -> dict[str, int]:
+    named = dict.fromkeys(_BEFORE + _AFTER, 0) | closing.counts
     return {plain(name): named[name] for name in sorted(named, key=_rank)}
 
 
@@ -307,10 +278,10 @@ def _mode(item: Item) -> tuple[str, str]:
     return plain(header.get("INSTRUME", "unknown")), plain(header.get("EXP_TYPE", "unknown"))
 
 
-def _count_modes(plan: Plan, closing: Closing) -> tuple[ModeRow, ...]:
+def _count_modes(plan: Plan, closing: ledger.Summary) -> tuple[ModeRow, ...]:
     counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for item in plan.items:
-        counts[_mode(item)][plain(closing.classes.get(item.dataset, "remainder"))] += 1
+        counts[_mode(item)][plain(closing.classes.get(item.dataset, REMAINDER))] += 1
     return tuple(ModeRow(*mode, counts=dict(found), total=found.total()) for mode, found in sorted(counts.items()))
 
 
@@ -346,9 +317,9 @@ def _reason_key(state: str, reason: Reason) -> tuple[str, ...]:
 
 def _published(
     plan: Plan,
-    closing: Closing,
+    closing: ledger.Summary,
     work: Mapping[str, Tally],
-    products: Mapping[str, Sequence[ProductFile]],
+    products: Mapping[str, Sequence[File]],
     limit: int,
 ) -> Listing[PublishedRow]:
     items = [item for item in plan.items if closing.classes.get(item.dataset) == "published"]
@@ -356,23 +327,23 @@ def _published(
     return Listing(tuple(rows), len(items))
 
 
-def _published_row(item: Item, work: Tally, products: Mapping[str, Sequence[ProductFile]]) -> PublishedRow:
+def _published_row(item: Item, tally: Tally, products: Mapping[str, Sequence[File]]) -> PublishedRow:
     instrument, exp_type = _mode(item)
-    version = (work.last.version if work.last else "") or item.version
+    version = tally.version or item.version
     return PublishedRow(
         dataset=plain(item.dataset),
         instrument=instrument,
         exp_type=exp_type,
         version=plain(version),
         restart=plain(item.verdict.restart or ""),
-        seconds=work.seconds,
-        bytes_written=work.bytes_written,
-        prefix=plain(f"products/{item.dataset}/{version}/"),
-        files=tuple(ProductFile(plain(file.key), file.size) for file in products.get(item.dataset, ())),
+        seconds=tally.seconds,
+        bytes_written=tally.bytes_written,
+        prefix=plain(prefix(item.dataset, version)),
+        files=tuple(replace(file, name=plain(file.name)) for file in products.get(item.dataset, ())),
     )
 
 
-def _problems(plan: Plan, closing: Closing, work: Mapping[str, Tally], limit: int) -> tuple[ProblemGroup, ...]:
+def _problems(plan: Plan, closing: ledger.Summary, work: Mapping[str, Tally], limit: int) -> tuple[ProblemGroup, ...]:
     groups: defaultdict[str, list[Item]] = defaultdict(list)
     for item in plan.items:
         name = closing.classes.get(item.dataset)
@@ -384,14 +355,16 @@ def _problems(plan: Plan, closing: Closing, work: Mapping[str, Tally], limit: in
             failure=_is_failure(name),
             advice=_ADVICE.get(name, _GENERAL_ADVICE),
             examples=Listing(
-                tuple(_example(item, work.get(item.dataset)) for item in groups[name][:limit]), len(groups[name])
+                tuple(
+                    _example(item, closing.messages.get(item.dataset, ""), work.get(item.dataset, Tally()))
+                    for item in groups[name][:limit]
+                ),
+                len(groups[name]),
             ),
         )
         for name in sorted(groups, key=lambda name: (not _is_failure(name), _rank(name)))
     )
 
 
-def _example(item: Item, tally: Tally | None) -> Example:
-    outcome = tally.last if tally else None
-    message, attempts = (outcome.message, outcome.attempt) if outcome else (item.failure, 0)
-    return Example(plain(item.dataset), plain(message.removeprefix(f"{item.dataset}: ")), attempts)
+def _example(item: Item, message: str, tally: Tally) -> Example:
+    return Example(plain(item.dataset), plain(message.removeprefix(f"{item.dataset}: ")), tally.attempts)

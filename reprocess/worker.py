@@ -7,53 +7,358 @@ archive root and nothing else; only the coordinator moves pointers.
 from __future__ import annotations
 
 import logging
+import pickle
 import resource
-import socket
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from reprocess import errors, quicklook, reference_cache
+import numpy as np
+
+from reprocess import errors, quicklook
+from reprocess.archive import mirror
 from reprocess.calibration import detector1
+from reprocess.calibration.facts import Facts
+from reprocess.calibration.rate import Rate
 from reprocess.calibration.readout import Readout
+from reprocess.calibration.reference import Reference
 from reprocess.execution.executor import Task
-from reprocess.exposure import Band, Outcome, Slab
-from reprocess.formats import level1b, product, tail
-from reprocess.planning.plan import Item
-from reprocess.publication import assemble, provenance, publish
+from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
+from reprocess.formats import level1b, prepared, product, region, tail
+from reprocess.formats import reference as reference_format
+from reprocess.planning.plan import Item, Plan
+from reprocess.publication import assemble, manifest, provenance, publish
+from reprocess.shelf import Shelf
+from reprocess.storage.counting import CountingStore
 from reprocess.storage.store import Store
 
+WRITTEN = "written"
+"""Class of a unit whose version exists and is not published yet."""
+STAGED = "staged"
+"""Class of a unit that other units build on."""
+
+_PLANES = ("sci", "err", "dq", "var_poisson", "var_rnoise")
 _LOG = logging.getLogger(__name__)
+_SHELF = Shelf(0)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What the unit that prepares one reference is told."""
+
+    archive: Store
+    reference: ReferenceFile
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every unit of a campaign is told.
+    """What the units of one exposure are told.
 
     Attributes
     ----------
     archive, raw : Store
         Where products go, and where the Level 1b object is.
-    campaign, plan : str
-        Campaign id, and digest of the plan.
-    created, software, context : str
-        Of the plan: the date of every product, the version of this package, the CRDS context.
+    plan : Plan
+        Without its items.
     item : Item
         The candidate.
+    part : str
+        ``whole``; or, of an exposure over the memory limit, ``facts``, ``slab`` or ``assembly``.
     slab : Slab or None
-        For the unit of one slab.
-    cache_bytes : int
-        Prepared references that a worker may keep between units.
+        For the part ``slab``.
+    shelf_bytes : int
+        References that a worker may keep between units.
+    zarr : bool
+        Whether the rates of each integration are written as Zarr too.
     """
 
     archive: Store
     raw: Store
-    campaign: str
-    plan: str
-    created: str
-    software: str
-    context: str
+    plan: Plan
     item: Item
+    part: str = "whole"
     slab: Slab | None = None
-    cache_bytes: int = 0
+    shelf_bytes: int = 0
+    zarr: bool = False
+
+
+@dataclass
+class Meter:
+    """Wall seconds by stage, and what a unit wrote."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    version: str = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def prepared_prefix(reference: ReferenceFile) -> str:
+    """Where the arrays of a reference are, below the archive root."""
+    return f"references/prepared/{reference.sha256}/{reference.type}.zarr"
+
+
+def ready_key(reference: ReferenceFile) -> str:
+    """Marker that is written when the arrays of a reference are all there."""
+    return f"references/ready/{reference.sha256}.json"
+
+
+def run(task: Task) -> Outcome:
+    """Do one unit of work.
+
+    Parameters
+    ----------
+    task : Task
+        With a `Preparation` or a `Work` as payload.
+
+    Returns
+    -------
+    Outcome
+        Of class ``written`` or ``staged``, or of the class of the error that ended it.
+    """
+    meter, cpu = Meter(), time.process_time()
+    payload: Any = task.payload
+    # Counted here, so that every byte is, whichever room asks for it.
+    archive = CountingStore(payload.archive)
+    raw = CountingStore(payload.raw) if isinstance(payload, Work) else None
+    try:
+        ended, message, temporary = _do(payload, archive, raw, meter), "", False
+    except errors.ReprocessError as error:
+        ended, message, temporary = error.outcome_class, str(error), error.temporary
+    except MemoryError as error:
+        ended, temporary = errors.OutOfMemory.outcome_class, errors.OutOfMemory.temporary
+        message = f"{task.unit}: not enough memory ({error}). Give workers more memory, or lower the memory limit of units."
+    except Exception as error:
+        _LOG.exception("unit %s failed", task.unit)
+        ended, message, temporary = "own-error", f"{task.unit}: {type(error).__name__}: {error}", False
+    stores = [archive] if raw is None else [archive, raw]
+    return Outcome(
+        unit=task.unit,
+        dataset=task.dataset,
+        outcome_class=ended,
+        message=message,
+        temporary=temporary,
+        attempt=task.attempt,
+        version=meter.version,
+        seconds={**meter.seconds, "cpu": time.process_time() - cpu},
+        bytes_read=sum(store.bytes_read.total() for store in stores),
+        bytes_written=sum(store.bytes_written.total() for store in stores),
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    )
+
+
+def _do(payload: Preparation | Work, archive: Store, raw: Store | None, meter: Meter) -> str:
+    if isinstance(payload, Preparation):
+        return _prepare(payload.reference, archive, meter)
+    assert raw is not None
+    return _PARTS[payload.part](_Desk(payload, archive, raw, meter))
+
+
+def _prepare(reference: ReferenceFile, archive: Store, meter: Meter) -> str:
+    """Turn a mirrored reference file into arrays that are chunked by rows."""
+    key = mirror.file_key(reference.sha256, reference.name)
+    with meter.stage("read"):
+        data = archive.get(key).data
+        found = reference_format.read_reference(data, reference.type, reference.name)
+    with meter.stage("write"):
+        prepared.write_prepared(archive, prepared_prefix(reference), found)
+        publish.put_once(archive, ready_key(reference), b"{}\n")
+    return STAGED
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What one unit works with: its orders, its stores and its clock."""
+
+    work: Work
+    archive: Store
+    raw: Store
+    meter: Meter
+
+    @property
+    def staging(self) -> str:
+        return assemble.prefix(self.work.plan.digest[:16], self.work.item.dataset)
+
+    @property
+    def readout(self) -> Readout:
+        entry = self.work.item.entry
+        level1b.check_layout(entry)
+        assert entry.sci_shape is not None
+        return Readout.from_header(entry.header, entry.sci_shape, name=entry.key)
+
+    def references(self, band: Band, types: Iterable[str] | None = None) -> dict[str, Reference | None]:
+        """Read the rows of `band` of every reference, or of those of some types."""
+        wanted = {reference.type: reference for reference in self.work.item.references}
+        _SHELF.limit_bytes = self.work.shelf_bytes
+        return {kind: self._reference(wanted[kind], band) for kind in sorted(wanted) if types is None or kind in types}
+
+    def _reference(self, reference: ReferenceFile, band: Band) -> Reference:
+        readout = self.readout
+        corner = (readout.row_start + band.start, readout.column_start)
+        shape = (len(band), readout.columns)
+
+        def read() -> Reference:
+            return region.read_region(self.archive, prepared_prefix(reference), corner=corner, shape=shape)
+
+        return _SHELF.get((self.archive.url, reference.sha256, reference.type, corner, shape), read)
+
+
+def _whole(desk: _Desk) -> str:
+    """Read, calibrate and write an exposure that fits the memory limit."""
+    if _exists(desk):
+        return WRITTEN
+    item, readout = desk.work.item, desk.readout
+    band = Band(0, readout.rows)
+    with desk.meter.stage("read"):
+        raw = level1b.read_slab(desk.raw, item.entry, band)
+    with desk.meter.stage("references"):
+        references = desk.references(band)
+    with desk.meter.stage("calibrate"):
+        made = detector1.calibrate(raw, references, readout=readout, parameters=item.parameters or {})
+    del raw, references
+    _write(desk, made.rate, made.rateints, made.statuses)
+    return WRITTEN
+
+
+def _facts(desk: _Desk) -> str:
+    """Reduce an exposure over the memory limit to the facts that its slabs need."""
+    if _exists(desk):
+        return STAGED
+    item, readout = desk.work.item, desk.readout
+    early = ("mask", "saturation", "superbias", "ipc", "gain")
+    with desk.meter.stage("references"):
+        references = desk.references(Band(0, readout.rows), early)
+    with desk.meter.stage("read"):
+        frames = (block.data for block in level1b.read_frames(desk.raw, item.entry))
+        facts = detector1.gather_facts(frames, references, readout=readout, parameters=item.parameters or {})
+    desk.archive.put(desk.staging + "facts.pickle", pickle.dumps(facts))
+    return STAGED
+
+
+def _slab(desk: _Desk) -> str:
+    """Calibrate and stage one slab."""
+    if _exists(desk):
+        return STAGED
+    item, readout, slab = desk.work.item, desk.readout, desk.work.slab
+    assert slab is not None
+    with desk.meter.stage("read"):
+        # Written by this campaign's own workers below a prefix that nobody else may write.
+        facts: Facts = pickle.loads(desk.archive.get(desk.staging + "facts.pickle").data)
+        raw = level1b.read_slab(desk.raw, item.entry, slab.padded)
+    with desk.meter.stage("references"):
+        references = desk.references(slab.padded)
+    with desk.meter.stage("calibrate"):
+        made = detector1.calibrate(
+            raw, references, readout=readout, parameters=item.parameters or {}, slab=slab, facts=facts
+        )
+    arrays = {f"{kind}-{name}": getattr(getattr(made, kind), name) for kind in ("rate", "rateints") for name in _PLANES}
+    with desk.meter.stage("write"):
+        assemble.stage_slab(desk.archive, desk.staging, slab.core, arrays, statuses=made.statuses)
+    return STAGED
+
+
+def _assembly(desk: _Desk) -> str:
+    """Write the version of an exposure from its staged slabs."""
+    if not _exists(desk):
+        staged = assemble.open_staged(desk.archive, desk.staging, rows=desk.readout.rows)
+        rate, rateints = (
+            Rate(*(staged.arrays[f"{kind}-{name}"] for name in _PLANES))  # type: ignore[arg-type]  # read late
+            for kind in ("rate", "rateints")
+        )
+        _write(desk, rate, rateints, staged.statuses)
+    assemble.clear_staging(desk.archive, desk.staging)
+    return WRITTEN
+
+
+_PARTS: Mapping[str, Callable[[_Desk], str]] = {
+    "whole": _whole,
+    "facts": _facts,
+    "slab": _slab,
+    "assembly": _assembly,
+}
+
+
+def _exists(desk: _Desk) -> bool:
+    """Whether an earlier attempt has finished this very version."""
+    item = desk.work.item
+    desk.meter.version = item.version
+    try:
+        desk.archive.head(manifest.prefix(item.dataset, item.version) + "manifest.json")
+    except errors.ObjectMissing:
+        return False
+    return True
+
+
+def _write(desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str]) -> None:
+    """Write products, picture and provenance of a version, its manifest last."""
+    plan, item = desk.work.plan, desk.work.item
+    with desk.meter.stage("read"):
+        metadata = tail.read_tail(desk.raw, item.entry)
+    info = product_info(plan, item, statuses)
+    names = [f"{item.dataset}_{suffix}.fits" for suffix in ("rate", "rateints")]
+    files: dict[str, publish.Content] = {
+        names[0]: lambda: product.write_rate(rate, metadata, info),
+        names[1]: lambda: product.write_rateints(rateints, metadata, info),
+        f"{item.dataset}_quicklook.png": picture(rate, item),
+        "provenance.json": provenance.to_bytes(plan, item, products=names, statuses=statuses, log=info.log),
+    }
+    with desk.meter.stage("write"):
+        if desk.work.zarr:
+            place = manifest.prefix(item.dataset, item.version) + f"{item.dataset}_rateints.zarr"
+            prepared.write_rateints_zarr(desk.archive, place, rateints, {"dataset": item.dataset})
+        publish.write_version(desk.archive, manifest.draft(plan, item), files)
+
+
+def product_info(plan: Plan, item: Item, statuses: Mapping[str, str]) -> product.ProductInfo:
+    """Gather what the products of an item say of their making."""
+    steps = {step.name: step for step in detector1.STEPS}
+    wanted = detector1.reference_types(detector1.STEPS)
+    names = {reference.type: reference.name for reference in item.references}
+    return product.ProductInfo(
+        dataset=item.dataset,
+        created=plan.created,
+        software=plan.software,
+        context=plan.context,
+        statuses={steps[name].keyword: status for name, status in statuses.items()},
+        references={kind: names.get(kind) for kind in wanted},
+        plan=plan.digest,
+        fingerprint=item.fingerprint[-1].digest if item.fingerprint else "",
+        raw_etag=item.entry.etag,
+        log=tuple(_log(item, statuses)),
+    )
+
+
+def _log(item: Item, statuses: Mapping[str, str]) -> Iterator[str]:
+    """Say what each step did, without host, user, path or time."""
+    used = {step.step: step for step in item.fingerprint}
+    for name, status in statuses.items():
+        step = used.get(name)
+        files = ", ".join(f"{kind} {file}" for kind, file, _ in step.references) if step else ""
+        values = ", ".join(f"{key}={value}" for key, value in step.parameters) if step else ""
+        yield f"{name}: {status}" + (f"; {files}" if files else "") + (f"; {values}" if values else "")
+
+
+def picture(rate: Rate, item: Item) -> bytes:
+    """Draw the quick look of a rate image."""
+    image = quicklook.shrink(np.asarray(rate.sci), np.asarray(rate.dq))
+    return quicklook.render(quicklook.QuickLook(item.dataset, title(item), image))
+
+
+def title(item: Item) -> str:
+    """Say what the headers of an exposure say of it, for a picture."""
+    header = item.entry.header
+    return " ".join(str(header[key]) for key in ("INSTRUME", "DETECTOR", "FILTER", "SUBARRAY") if header.get(key))
+
+
+def halo(item: Item) -> int:
+    """Rows that a slab of an exposure must read on either side of its own."""
+    return detector1.locality(detector1.STEPS, item.parameters or {}).halo_rows

@@ -261,7 +261,7 @@ def _date(day: str, time: str) -> str:
         return str(timestamp.reformat_date(f"{day} {time}"))
     except Exception as error:
         raise errors.MissingKeyword(
-            f"DATE-OBS = {day!r} and TIME-OBS = {time!r} of the primary header are no date and time ({error}), "
+            f"DATE-OBS = {day} and TIME-OBS = {time} of the primary header are no date and time ({error}), "
             "so no reference file can be selected."
         ) from error
 
@@ -275,11 +275,11 @@ def _edges(selector: Mapping[str, Any]) -> Iterator[str]:
             yield from _edges(choice)
 
 
-def _file_name(best: str | None, rule: str) -> str | None:
-    if best is None or best.upper() in ("N/A", "OMIT", "NOT FOUND N/A"):
+def _file_name(best: object, rule: str) -> str | None:
+    if best is None or str(best).upper() in ("N/A", "OMIT", "NOT FOUND N/A"):
         return None
-    if best.upper().startswith("NOT FOUND") or "/" in best:
-        raise errors.ContextError(f"{rule} gives {best!r}, which is no file name.")
+    if not isinstance(best, str) or "/" in best:
+        raise errors.ContextError(f"{rule} gives {best!r}, which is not the name of one file.")
     return best
 
 

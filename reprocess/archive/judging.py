@@ -25,6 +25,8 @@ from reprocess.target import Target
 
 _COPIES_AT_ONCE = 4  # each holds a whole file
 
+_NOTHING = Locality()
+
 Parameters = Mapping[str, Mapping[str, Parameter]]
 Progress = Callable[[int], None]
 
@@ -55,7 +57,7 @@ class Judgement:
     references: tuple[ReferenceFile, ...] = ()
     parameters: Parameters | None = None
     fingerprint: Fingerprint = ()
-    locality: Locality = Locality()
+    locality: Locality = _NOTHING
     failure_class: str = ""
     failure: str = ""
 
@@ -149,8 +151,8 @@ class _Parameters:
 def resolve_parameters(steps: Sequence[Step], given: Parameters) -> Parameters:
     """Return every parameter of every step: what the target gives, else the default of the code.
 
-    A number takes the type of its default, so that 5 and 5.0 are the same wish. Steps that an exposure does not have are
-    left out.
+    A number takes the type of its default, so that 5 and 5.0 are the same wish. Steps that an exposure does not have
+    are left out.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def _typed(step: Step, name: str, value: Parameter) -> Parameter:
 def _check(target: Target, context: Context, software: str) -> None:
     if not staleness.satisfies(software, target.software):
         raise errors.TargetError(
-            f"The target asks for software {target.software}, and this is {software}. Install that version, or mend the target."
+            f"The target asks for software {target.software}, and this is {software}. Install it, or mend the target."
         )
     if target.context != context.name:
         raise errors.TargetError(f"The target asks for {target.context}, and {context.name} is loaded. Load that one.")

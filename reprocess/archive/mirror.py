@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from reprocess import errors
+from reprocess.archive.once import write_once
 from reprocess.exposure import ReferenceFile
 from reprocess.formats import records, reference
 from reprocess.storage.store import Store
 
 KIND, SCHEMA = "reference", 1
-_PIECE_BYTES = 16 * 2**20
 
 
 def file_key(sha256: str, name: str) -> str:
@@ -59,7 +59,7 @@ def mirror(references: Store, archive: Store, *, type: str, name: str) -> Refere
         payload=reference.payload_digest(reference.read_reference(data, type, name)),
         size=len(data),
     )
-    _upload(archive, file_key(copied.sha256, name), data)
+    write_once(archive, file_key(copied.sha256, name), data, sha256=copied.sha256)
     return _index(archive, copied)
 
 
@@ -95,25 +95,11 @@ def _places(name: str) -> Iterator[str]:
     yield f"references/jwst/{name}"
 
 
-def _upload(archive: Store, key: str, data: bytes) -> None:
-    try:
-        if len(data) <= _PIECE_BYTES:
-            archive.put_if_absent(key, data)
-        else:
-            view = memoryview(data)
-            archive.upload_if_absent(key, (view[at : at + _PIECE_BYTES] for at in range(0, len(view), _PIECE_BYTES)))
-    except errors.AlreadyExists:
-        return  # the key is the digest of the content, so whoever was faster wrote the same bytes
-
-
 def _index(archive: Store, copied: ReferenceFile) -> ReferenceFile:
-    try:
-        archive.put_if_absent(index_key(copied.name), records.dumps(KIND, SCHEMA, asdict(copied)))
-    except errors.AlreadyExists as error:
-        first = _indexed(archive, copied.type, copied.name)
-        if first != copied:
-            raise errors.DamagedReference(
-                f"{copied.name} was mirrored with another content before. Reference files never change under one name: "
-                "find out which of the two is right."
-            ) from error
+    write_once(archive, index_key(copied.name), records.dumps(KIND, SCHEMA, asdict(copied)))
+    if _indexed(archive, copied.type, copied.name) != copied:
+        raise errors.DamagedReference(
+            f"{copied.name} was mirrored with another content before. Files never change under one name: find "
+            "out which of the two is right."
+        )
     return copied

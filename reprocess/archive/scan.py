@@ -13,6 +13,7 @@ from reprocess.archive.catalogue import OBJECTS, POINTERS, Catalogue, Generation
 from reprocess.archive.headers import Reads
 from reprocess.archive.inventory import Found
 from reprocess.archive.keys import KeyPattern
+from reprocess.archive.once import write_once
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
 from reprocess.storage.store import Store
@@ -212,18 +213,11 @@ def _store(attempt: _Pass, kind: _Kind[Item], work: _Work[Item]) -> Part:
     name = work.listing if settled else hashlib.sha256(data).hexdigest()
     key = _key(kind.name, work.program, name)
     if key not in _stored(attempt):
-        _put(attempt.archive, key, data)
+        write_once(attempt.archive, key, data)
     unreadable = sum(item.error_class is not None for item in work.items)
     part = Part(key, work.listing if settled else "", len(work.items), unreadable)
     attempt.spare.setdefault((kind.name, work.program), []).append(part)
     return part
-
-
-def _put(archive: Store, key: str, data: bytes) -> None:
-    try:
-        archive.put_if_absent(key, data)
-    except errors.AlreadyExists:
-        return  # another scan described the same listing
 
 
 def _leftovers(attempt: _Pass, kind: _Kind[Item], program: str, listing: str) -> list[Part]:

@@ -209,7 +209,7 @@ def satisfies(version: str, wanted: str) -> bool:
         return Version(version) in SpecifierSet(wanted, prereleases=True)
     except (InvalidSpecifier, InvalidVersion) as error:
         raise errors.TargetError(
-            f"software = {wanted!r} is neither a version nor a range of versions. Write for example 0.1.0 or >=0.1,<0.2."
+            f"software = {wanted!r} is neither a version nor a range of versions. Write say 0.1.0 or >=0.1,<0.2."
         ) from error
 
 

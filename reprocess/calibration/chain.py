@@ -14,7 +14,6 @@ from reprocess.calibration import (
     dq,
     group_scale,
     ipc,
-    linearity,
     refpix,
     saturation,
     superbias,
@@ -112,7 +111,7 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
         If a reference lacks an array or keyword, or does not fit the band.
     """
     given = _Given(references, settings, (len(band), readout.columns))
-    mask, flagged = given.reference("dq_init", "mask"), given.reference("saturation", "saturation")
+    mask, limits = given.reference("dq_init", "mask"), given.reference("saturation", "saturation")
     kernel, bias = given.reference("ipc", "ipc"), given.reference("superbias", "superbias")
     dark, shape = given.reference("dark_current", "dark"), given.shape
     if settings["dq_init"]["user_supplied_dq"] is not None:
@@ -122,7 +121,7 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
         band=band,
         scale=None if settings["group_scale"]["skip"] else group_scale.factor(readout),
         mask=None if mask is None else mask.array("dq", shape),
-        limits=None if flagged is None else saturation.threshold(flagged.array("sci", shape), flagged.array("dq", shape)),
+        limits=None if limits is None else saturation.threshold(limits.array("sci", shape), limits.array("dq", shape)),
         averaging=given.averaging(readout),
         layers=given.layers,
         kernel=None if kernel is None else ipc.kernel(kernel, shape),
@@ -181,26 +180,7 @@ def statuses(chain: Chain) -> dict[str, str]:
     return {name: "SKIPPED" if used is None else "COMPLETE" for name, used in done.items()}
 
 
-def pixel_flags(chain: Chain) -> NDArray[np.uint32]:
-    """Return the flags of the pixels after all steps of the chain.
-
-    Raises
-    ------
-    errors.DamagedReference
-        If the linearity or dark reference has no flags that fit.
-    """
-    flags = chain.flags_at_refpix()
-    if chain.linearity is not None:
-        coefficients, own = coefficients_of(chain.linearity, chain.shape)
-        flags |= linearity.usable(coefficients, own)[1]
-    if chain.dark is not None and chain.dark_match is not None:
-        flags |= chain.dark.array("dq", chain.shape)
-    return flags
-
-
-def coefficients_of(
-    reference: Reference, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+def coefficients_of(reference: Reference, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
     """Return the coefficients and flags of a linearity reference.
 
     Raises
@@ -211,7 +191,7 @@ def coefficients_of(
     coefficients = reference.array("coeffs", shape)
     if coefficients.ndim != 3 or len(coefficients) < 2:
         raise errors.DamagedReference(
-            f"{reference.label}: array 'coeffs' has axes {coefficients.shape}, but must be (order, row, column) with at "
-            "least two orders"
+            f"{reference.label}: array 'coeffs' has axes {coefficients.shape}, but must be (order, row, column) "
+            "with at least two orders"
         )
     return coefficients, reference.array("dq", shape)

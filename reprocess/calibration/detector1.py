@@ -200,7 +200,7 @@ def _fit(
         raise errors.Unsupported("step ramp_fit cannot be skipped: stage 1 would have no product")
     core = slab.core_in_padded
     gain, readnoise, average = images
-    fit = ramp_fit.fit(
+    fit: Fit | None = ramp_fit.fit(
         ramp.data[:, :, core],
         ramp.groupdq[:, :, core],
         ramp.pixeldq[core],
@@ -212,7 +212,7 @@ def _fit(
         facts=facts,
     )
     if fit is None:
-        raise errors.BadData("every pixel is saturated in the first group of every integration; there is no rate to fit")
+        raise errors.BadData("every pixel is saturated in the first group of every integration; there is no rate")
     return fit
 
 

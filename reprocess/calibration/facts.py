@@ -84,7 +84,9 @@ def gather_facts(frames: Frames, references: References, *, readout: Readout, pa
     return Facts(meter.signal(), census.facts(_median_gain(references)))
 
 
-def reference_signal(frames: Frames, references: References, *, readout: Readout, settings: Settings) -> refpix.Signal | None:
+def reference_signal(
+    frames: Frames, references: References, *, readout: Readout, settings: Settings
+) -> refpix.Signal | None:
     """Measure the reference signal of every group of a whole exposure; see `gather_facts`."""
     chain = _settle_whole(references, readout, settings)
     meter = _Meter(chain)
@@ -213,7 +215,8 @@ class _Census:
 
     def _read(self, frame: NDArray[Any]) -> NDArray[np.bool_]:
         """Return pixels that neither the mask nor a reading of 0 or less makes unusable."""
-        return self._usable & ~(frame <= 0)
+        read: NDArray[np.bool_] = self._usable & ~(frame <= 0)
+        return read
 
     def _is_dead(self, group: int, limits: saturation.Threshold) -> bool:
         """Return whether a group is DO_NOT_USE in every pixel, once the group after it has been seen."""

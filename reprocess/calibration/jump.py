@@ -160,7 +160,10 @@ class _Choice:
                 raise errors.Unsupported(f"jump: {name} is true, but large events are not grown here; set it to false")
 
         def number(name: str) -> float:
-            return float(values[name] or 0)
+            value = float(values[name] or 0)
+            if not value >= 0:
+                raise errors.UsageError(f"jump: {name} is {value}; give a number that is not negative")
+            return value
 
         return cls(
             thresholds=two_point.Thresholds(

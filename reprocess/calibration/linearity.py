@@ -30,22 +30,24 @@ def usable(
     Parameters
     ----------
     coefficients : float32 array, (order, row, column)
-        From the constant term up; at least two orders.
+        From the constant term up; at least two orders. Not changed.
     flags : uint32 array, (row, column)
         Flags of the reference.
 
     Returns
     -------
     coefficients, flags
-        Copies of the same shapes.
+        Of the same shapes.
     """
-    unknown = np.isnan(coefficients).any(axis=0)
-    flagged = (flags & np.uint32(dq.NO_LIN_CORR)) != 0
-    flat = ~(flagged | unknown) & (coefficients[1] == 0)
-    identity = np.zeros((len(coefficients), 1, 1), np.float32)
-    identity[1] = 1
-    bad = flagged | unknown | flat
-    return np.where(bad, identity, coefficients), flags | np.where(unknown | flat, np.uint32(dq.NO_LIN_CORR), np.uint32(0))
+    no_correction = np.uint32(dq.NO_LIN_CORR)
+    flags = flags | np.where(coefficients[1] == 0, no_correction, np.uint32(0))
+    for coefficient in coefficients:
+        flags[np.isnan(coefficient)] |= no_correction
+    bad = (flags & no_correction) != 0
+    if bad.any():
+        coefficients = coefficients.copy()
+        coefficients[:, bad] = np.arange(len(coefficients))[:, None] == 1
+    return coefficients, flags
 
 
 def correct(

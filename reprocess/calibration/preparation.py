@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess.calibration import dark_current, dq, ipc, linearity, refpix, saturation, superbias
-from reprocess.calibration.chain import Chain, coefficients_of, pixel_flags
+from reprocess.calibration.chain import Chain, coefficients_of
 from reprocess.calibration.ramp import Ramp
 
 BLOCK_BYTES = 1 << 19
@@ -32,7 +32,7 @@ def prepare(raw: NDArray[Any], chain: Chain, signal: refpix.Signal | None) -> Ra
     """
     counts = chain.scaled(raw)
     onsets = [_onset(groups, chain) for groups in counts]
-    ramp = Ramp(np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8), pixel_flags(chain))
+    ramp = Ramp(np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8), chain.flags_at_refpix())
     start = chain.start_flags()
     for rows in _blocks(raw.shape):
         _prepare_block(counts, ramp, rows, chain=chain, onsets=onsets, start=start[rows], signal=signal)
@@ -43,7 +43,7 @@ def prepare(raw: NDArray[Any], chain: Chain, signal: refpix.Signal | None) -> Ra
 
 
 def _onset(groups: NDArray[Any], chain: Chain) -> NDArray[Any]:
-    """Return the first saturated group of each pixel, grown; the number of groups where saturation is not looked for."""
+    """Return the first saturated group of each pixel, grown; the number of groups where none is looked for."""
     if chain.limits is None:
         return np.full(chain.shape, len(groups), np.min_scalar_type(len(groups)))
     return saturation.grow(saturation.first_saturated(groups, chain.limits), chain.layers)
@@ -67,8 +67,7 @@ def _prepare_block(
     signal: refpix.Signal | None,
 ) -> None:
     """Fill some rows of the ramp, all integrations."""
-    coefficients = _coefficients(chain, rows)
-    dark = _dark(chain, rows)
+    coefficients, dark = _coefficients(chain, rows, ramp.pixeldq), _dark(chain, rows, ramp.pixeldq)
     for number, groups in enumerate(counts):
         flags, first = ramp.groupdq[number, :, rows], onsets[number][rows]
         if chain.limits is None:
@@ -85,27 +84,27 @@ def _prepare_block(
         ramp.data[number, :, rows] = data if dark is None else dark_current.subtract(data, dark=dark)
 
 
-def _coefficients(chain: Chain, rows: slice) -> NDArray[np.float32] | None:
-    """Return the usable linearity coefficients of some rows, or None where the step is skipped."""
+def _coefficients(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> NDArray[np.float32] | None:
+    """Return the usable linearity coefficients of some rows, and add their flags; None where the step is skipped."""
     if chain.linearity is None:
         return None
     coefficients, flags = coefficients_of(chain.linearity, chain.shape)
-    return linearity.usable(coefficients[:, rows], flags[rows])[0]
+    coefficients, flags = linearity.usable(coefficients[:, rows], flags[rows])
+    pixeldq[rows] |= flags
+    return coefficients
 
 
-def _dark(chain: Chain, rows: slice) -> NDArray[Any] | None:
-    """Return the dark of every group for some rows, or None where the step is skipped."""
+def _dark(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> NDArray[Any] | None:
+    """Return the dark of every group for some rows, and add its flags; None where the step is skipped."""
     if chain.dark is None or chain.dark_match is None:
         return None
+    pixeldq[rows] |= chain.dark.array("dq", chain.shape)[rows]
     return dark_current.groups(chain.dark.array("sci", chain.shape)[:, rows], chain.dark_match)
 
 
 def _without_bias(groups: NDArray[Any], rows: slice, chain: Chain) -> NDArray[np.float32]:
     """Return some rows of an integration in float32 after the ipc and superbias steps."""
-    if chain.kernel is None:
-        data = groups[:, rows].astype(np.float32)
-    else:
-        data = convolved(groups, rows, chain)
+    data = groups[:, rows].astype(np.float32) if chain.kernel is None else convolved(groups, rows, chain)
     return data if chain.bias is None else superbias.subtract(data, bias=chain.bias[rows])
 
 

@@ -201,5 +201,5 @@ def _check_shape(readout: Readout, shape: tuple[int, ...], name: str) -> None:
         )
     if 0 in shape:
         raise errors.WrongLayout(
-            f"{_prefix(name)}SCI is empty: NINTS={readout.nints}, NGROUPS={readout.ngroups}; there is nothing to calibrate"
+            f"{_prefix(name)}SCI is empty: NINTS={readout.nints}, NGROUPS={readout.ngroups}; nothing to calibrate"
         )

@@ -52,7 +52,7 @@ class Reference:
             raise errors.DamagedReference(f"{self.label} has no array {name!r}; take another file of this type")
         if found.shape[-2:] != shape:
             raise errors.DamagedReference(
-                f"{self.label}: array {name!r} has shape {found.shape}, the science data have rows and columns {shape}; "
+                f"{self.label}: array {name!r} has shape {found.shape}, but rows and columns of the data are {shape}; "
                 "cut the reference to the subarray, or take one that covers it"
             )
         return found

@@ -190,13 +190,11 @@ def oriented(frame: NDArray[Any], readout: Readout) -> NDArray[Any]:
     """Turn a frame so that the detector's fast axis is the column axis and both axes rise in the order of reading."""
     rows_follow = readout.slow_axis if abs(readout.fast_axis) == 1 else readout.fast_axis
     columns_follow = readout.fast_axis if abs(readout.fast_axis) == 1 else readout.slow_axis
-    turned = frame[:: 1 if rows_follow > 0 else -1, :: 1 if columns_follow > 0 else -1]
+    turned: NDArray[Any] = frame[:: 1 if rows_follow > 0 else -1, :: 1 if columns_follow > 0 else -1]
     return turned if abs(readout.fast_axis) == 1 else turned.T
 
 
-def _amplifiers(
-    index: NDArray[np.int32], good: NDArray[np.bool_], options: Options
-) -> Iterator[ColumnSet]:
+def _amplifiers(index: NDArray[np.int32], good: NDArray[np.bool_], options: Options) -> Iterator[ColumnSet]:
     """Yield each amplifier's columns, by parity, with the good pixels of the first and of the last four rows."""
     ends = slice(DETECTOR - EDGE, DETECTOR), slice(0, EDGE)
     step = 2 if options.parity else 1
@@ -211,9 +209,7 @@ def _amplifiers(
             yield from sets
 
 
-def _parities(
-    index: NDArray[np.int32], good: NDArray[np.bool_], options: Options
-) -> Iterator[ColumnSet]:
+def _parities(index: NDArray[np.int32], good: NDArray[np.bool_], options: Options) -> Iterator[ColumnSet]:
     """Yield all columns, by parity, with all their good reference pixels; a parity without any is left alone."""
     step = 2 if options.parity else 1
     for first in range(step):
@@ -223,16 +219,16 @@ def _parities(
             yield np.arange(first, DETECTOR, step), pixels, pixels[:0]
 
 
-def _sides(
-    index: NDArray[np.int32], good: NDArray[np.bool_], options: Options
-) -> Iterator[Side]:
+def _sides(index: NDArray[np.int32], good: NDArray[np.bool_], options: Options) -> Iterator[Side]:
     """Yield the reference pixels at the first and at the last four columns."""
     if options.sides:
         for columns in (slice(0, EDGE), slice(DETECTOR - EDGE, DETECTOR)):
             yield index[:, columns].astype(np.intp), good[:, columns].copy()
 
 
-def measure(values: NDArray[np.float32], where: Layout, options: Options, *, single: bool) -> tuple[Values, Values | None]:
+def measure(
+    values: NDArray[np.float32], where: Layout, options: Options, *, single: bool
+) -> tuple[Values, Values | None]:
     """Measure the reference signal of one group.
 
     Parameters
@@ -305,7 +301,7 @@ def _running_median(values: Values, good: NDArray[np.bool_], window: int) -> NDA
     count = usable.sum(axis=1)
     lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, boxes.shape[1] - 1)
     every = np.arange(len(values))
-    median = ((boxes[every, lower] + boxes[every, upper]) / boxes.dtype.type(2)).astype(np.float64)
+    median: NDArray[np.float64] = np.asarray((boxes[every, lower] + boxes[every, upper]) / boxes.dtype.type(2), float)
     median[unknown | (count == 0)] = np.nan
     return median
 
@@ -319,10 +315,9 @@ def _average_known(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDA
 def in_frame(signal: NDArray[np.float64], readout: Readout, *, fast: bool) -> NDArray[np.float64]:
     """Turn the signal of the detector's columns (`fast`) or rows into the file's direction and cut it to the frame."""
     axis = readout.fast_axis if fast else readout.slow_axis
-    start, length = (
-        (readout.column_start, readout.columns) if abs(axis) == 1 else (readout.row_start, readout.rows)
-    )
-    return signal[:: 1 if axis > 0 else -1][start : start + length]
+    start, length = (readout.column_start, readout.columns) if abs(axis) == 1 else (readout.row_start, readout.rows)
+    part: NDArray[np.float64] = signal[:: 1 if axis > 0 else -1][start : start + length]
+    return part
 
 
 def subtract(data: NDArray[np.float32], signal: Signal, *, integration: int, rows: slice) -> NDArray[np.float32]:

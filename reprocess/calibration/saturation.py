@@ -122,9 +122,12 @@ class Onset:
 
 def _last_good(level: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the largest value of the data type that is below the level."""
+    below: NDArray[Any]
     if dtype == np.uint16:
-        return np.clip(np.ceil(level) - 1, 0, 65535).astype(np.uint16)
-    return np.nextafter(level, np.float32(-np.inf))
+        below = np.clip(np.ceil(level) - 1, 0, 65535).astype(np.uint16)
+    else:
+        below = np.nextafter(level, np.float32(-np.inf))
+    return below
 
 
 def _bands(shape: tuple[int, ...], pixels: int = 65536) -> Iterable[slice]:
@@ -209,9 +212,10 @@ def flag_averaged(
     limits : Threshold
     averaging : Averaging
     """
-    for number in range(len(groups) - 1):
+    last = len(groups)
+    for number in range(last - 1):
         pair = {0: groups[0], number: groups[number]}
-        flag_group_before(number, pair, flags[number], first=first, limits=limits, averaging=averaging, last=len(groups))
+        flag_group_before(number, pair, flags[number], first=first, limits=limits, averaging=averaging, last=last)
 
 
 def flag_group_before(

@@ -213,8 +213,8 @@ class _Run:
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the ranks of the ends after everything that deviates as much as the worst is gone."""
         low, high = self.low, self.high
-        while (tied := self.excess(high, centre) == worst).any():
-            high = high - (tied & (high >= low))
-        while (tied := self.excess(low, centre) == worst).any():
-            low = low + (tied & (low <= high))
+        while (tied := (high >= low) & (self.excess(high, centre) == worst)).any():
+            high = high - tied
+        while (tied := (low <= high) & (self.excess(low, centre) == worst)).any():
+            low = low + tied
         return low, high

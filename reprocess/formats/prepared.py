@@ -14,6 +14,7 @@ from zarr.errors import ContainsArrayError
 
 from reprocess import errors
 from reprocess.calibration.reference import Reference
+from reprocess.exposure import Card
 from reprocess.formats.product import Plane, Planes
 from reprocess.storage.store import Store
 
@@ -34,8 +35,8 @@ def rows_per_chunk(shape: tuple[int, ...], itemsize: int) -> int:
 def write_prepared(store: Store, prefix: str, reference: Reference) -> None:
     """Write the arrays and keywords of a reference below `prefix`.
 
-    The same reference gives the same bytes and nothing is deleted, so writers that meet do no harm. A reader must not look before the writer
-    is done: whoever calls this writes a marker afterwards.
+    The same reference gives the same bytes and nothing is deleted, so writers that meet do no harm.
+    A reader must not look before the writer is done: whoever calls this writes a marker afterwards.
     """
     with _door(prefix):
         root = _group(store, prefix, _attributes(reference))
@@ -66,14 +67,26 @@ def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> 
         What is there is no prepared reference, or the window reaches outside it.
     """
     with _door(prefix):
-        root = zarr.open_group(store=store.zarr(prefix), mode="r", zarr_format=3, use_consolidated=False)
-        attributes = dict(root.attrs)
-        if attributes.get("kind") != "prepared-reference" or attributes.get("schema") != SCHEMA:
-            raise errors.DamagedReference(f"{prefix} is no prepared reference of schema {SCHEMA}. Prepare it again.")
+        root, attributes = _open(store, prefix)
         names: Any = attributes["arrays"]
         arrays = {name: _window(root[name], rows, columns, f"{prefix}/{name}") for name in names}
     keywords: Any = attributes["keywords"]
     return Reference(type=str(attributes["type"]), arrays=arrays, keywords=keywords, name=str(attributes["name"]))
+
+
+def read_keywords(store: Store, prefix: str) -> Mapping[str, Card]:
+    """Read the keywords of a prepared reference, and no array."""
+    with _door(prefix):
+        keywords: Any = _open(store, prefix)[1]["keywords"]
+    return dict(keywords)
+
+
+def _open(store: Store, prefix: str) -> tuple[zarr.Group, dict[str, Any]]:
+    root = zarr.open_group(store=store.zarr(prefix), mode="r", zarr_format=3, use_consolidated=False)
+    attributes = dict(root.attrs)
+    if attributes.get("kind") != "prepared-reference" or attributes.get("schema") != SCHEMA:
+        raise errors.DamagedReference(f"{prefix} is no prepared reference of schema {SCHEMA}. Prepare it again.")
+    return root, attributes
 
 
 def write_rateints_zarr(store: Store, prefix: str, rateints: Planes, attributes: Mapping[str, Any]) -> None:

@@ -70,8 +70,8 @@ def rows_per_slab(shape: tuple[int, int, int, int], memory_limit_bytes: int, loc
     if fitting < 1:
         least = forecast_bytes(shape, min(height, 1 + 2 * locality.halo_rows))
         raise errors.PlanError(
-            f"An exposure of shape {shape} needs {least / 1e6:.0f} MB for one row with its halo of {locality.halo_rows} "
-            f"rows, and a worker has {memory_limit_bytes / 1e6:.0f} MB. Raise memory_limit_mb."
+            f"An exposure of shape {shape} needs {least / 1e6:.0f} MB for one row and {locality.halo_rows} rows of "
+            f"halo on each side, and a worker has {memory_limit_bytes / 1e6:.0f} MB. Raise memory_limit_mb."
         )
     slabs = -(-height // fitting)
     return -(-height // slabs)

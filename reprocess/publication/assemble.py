@@ -11,6 +11,8 @@ staging/<campaign>/<dataset>/<start>-<stop>/slab.json
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,7 +162,7 @@ def _place(prefix: str, band: Band) -> str:
 
 
 def _write(store: Store, place: str, array: Array) -> None:
-    """Write without deleting first: an earlier attempt that is still alive writes the same bytes under the same keys."""
+    """Write without deleting first: an earlier attempt that still lives writes the same bytes to the same keys."""
     entries = store.zarr(place)
     try:
         target = zarr.create_array(

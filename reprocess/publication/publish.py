@@ -183,7 +183,7 @@ def _write_parts(store: Store, key: str, source: _Source, patience: Patience) ->
         put_once(store, key, b"".join(begin), patience=patience)
         return
     try:
-        store.upload_if_absent(key, itertools.chain(begin, source))
+        store.upload_if_absent(key, itertools.chain(begin, source), content_type=_type_of(key))
     except errors.AlreadyExists:
         source.drain()
         _check_same(store, key, source.sha256, patience)

@@ -17,7 +17,7 @@ _PARITY_STEP_DN = 2.0
 _ROW_STEP_DN = 1.0
 _ROW_WAVES = 4
 # Where no reference pixel is read nothing can take the drift out again, so it is kept far below the noise.
-_UNSEEN = 0.01
+_UNSEEN = 0.005
 _BORDER = 4
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 (the contract in store.py documents the methods)
 """Objects as files below a directory: write aside, then move into place, so that a reader never sees half of one.
 
 The ETag of a file is its time of modification in nanoseconds and its size. This room sets that time itself, later than
@@ -121,20 +122,20 @@ class LocalStore(Store):
                 self._path(key).unlink()
 
     def below(self, prefix: str) -> Store:
-        return LocalStore(self._root, keys.join(self._prefix, self._checked(prefix.rstrip("/")))) if prefix else self
+        return LocalStore(self._root, keys.join(self._prefix, self._checked(prefix.removesuffix("/")))) if prefix else self
 
     def zarr(self, prefix: str) -> ZarrStore:
         from zarr.storage import LocalStore as ZarrLocalStore
 
-        return ZarrLocalStore(self._path(prefix) if prefix else self._root / self._prefix)
+        return ZarrLocalStore(self._path(prefix.removesuffix("/")) if prefix else self._root / self._prefix)
 
     def _checked(self, key: str) -> str:
         keys.check_key(key, self.url)
         for part in key.split("/"):
             if part.startswith(_HIDDEN) or len(part.encode()) > _LONGEST_PART:
                 raise errors.StorageError(
-                    f"{self.url}: the key {key[:200]!r} cannot be a file; no part may be longer than {_LONGEST_PART} bytes "
-                    f"or begin with {_HIDDEN}. Choose another key."
+                    f"{self.url}: the key {key[:200]!r} cannot be a file; no part may be longer than "
+                    f"{_LONGEST_PART} bytes or begin with {_HIDDEN}. Choose another key."
                 )
         return key
 
@@ -188,9 +189,7 @@ class LocalStore(Store):
                 os.close(descriptor)
 
     @contextlib.contextmanager
-    def _aside(
-        self, key: str, parts: Iterable[Buffer], *, sha256: str = "", durable: bool = False
-    ) -> Iterator[Path]:
+    def _aside(self, key: str, parts: Iterable[Buffer], *, sha256: str = "", durable: bool = False) -> Iterator[Path]:
         """Write a hidden file in the directory of the key, and remove it at the end if it is still there."""
         folder = self._folder(key)
         path = folder / f"{_HIDDEN}{uuid.uuid4().hex}.part"

@@ -12,7 +12,12 @@ from reprocess.storage.store import Store
 
 
 def open_store(
-    url: str, *, anonymous: bool = False, endpoint: str | None = None, profile: str | None = None, region: str | None = None
+    url: str,
+    *,
+    anonymous: bool = False,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    region: str | None = None,
 ) -> Store:
     """Open the store that a URL names. Nothing is read or written yet.
 
@@ -46,12 +51,15 @@ def open_store(
     if scheme not in ("s3", "memory"):
         raise errors.UsageError(f"{scheme}:// is no kind of store. Write s3://, file://, memory:// or a path.")
     if not bucket or "@" in bucket or "?" in bucket or (prefix and not keys.is_usable(prefix)):
-        raise errors.UsageError(f"{_safe(url)} is malformed. Write {scheme}://{_NAMES[scheme]}/prefix, without credentials.")
+        raise errors.UsageError(
+            f"{_safe(url)} is malformed. Write {scheme}://{_NAMES[scheme]}/prefix, without credentials."
+        )
     if scheme == "memory":
         from reprocess.storage.memory import MemoryStore
 
         return MemoryStore(bucket, prefix)
-    from reprocess.storage.s3 import Options, S3Store
+    from reprocess.storage.s3 import S3Store
+    from reprocess.storage.s3_clients import Options
 
     options = Options(anonymous, _endpoint(endpoint), profile or "", region or "")
     return S3Store(bucket, prefix, options)

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 (the contract in store.py documents the methods)
 """Objects in the memory of this process: for tests and for trying things out."""
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class MemoryStore(Store):
                 del self._space.objects[self._full(key)]
 
     def below(self, prefix: str) -> Store:
-        return MemoryStore(self._name, self._full(prefix.rstrip("/"))) if prefix else self
+        return MemoryStore(self._name, self._full(prefix.removesuffix("/"))) if prefix else self
 
     def zarr(self, prefix: str) -> ZarrStore:
         from zarr.storage import MemoryStore as ZarrMemoryStore

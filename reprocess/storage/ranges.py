@@ -58,6 +58,6 @@ def check(ranges: Sequence[ByteRange], name: str) -> None:
 def past_end(name: str, start: int, end: int, size: int) -> errors.StorageError:
     """Word the error of a range that reaches past the end of an object."""
     return errors.StorageError(
-        f"{name} has {size} bytes, so bytes {start} to {end} cannot be read. The object is shorter than what was read of "
-        "it before said; scan it again."
+        f"{name} has {size} bytes, so bytes {start} to {end} cannot be read. The object is shorter than "
+        "what was read of it before said; scan it again."
     )

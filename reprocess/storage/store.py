@@ -2,8 +2,9 @@
 
 Keys are relative to the store's root and use ``/``; what a key may look like is in `storage.keys`.
 
-An ETag is an opaque version token, never a digest of the content. On S3 equal bodies have equal ETags, so an object that
-went from A to B and back to A has its first ETag again: whoever swaps puts a number that only grows into the body.
+An ETag is an opaque version token, never a digest of the content. On S3 equal bodies have equal ETags, so an
+object that went from A to B and back to A has its first ETag again: whoever swaps puts a number that only grows into
+the body.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def iso(moment: datetime) -> str:
 class Store(abc.ABC):
     """Keys and bytes below one root.
 
-    A store can be pickled: it carries its URL and options, never credentials or open connections. It can be used by many
-    threads at a time. All methods raise only `reprocess.errors.StorageError` and its kind; a key that is no key is one.
+    A store can be pickled: it carries its URL and options, never credentials or open connections. Many threads may
+    use it at a time. All methods raise only `reprocess.errors.StorageError` and its kind; a key that is no key is one.
     """
 
     def __repr__(self) -> str:
@@ -132,7 +133,9 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def compare_and_swap(self, key: str, data: Buffer, *, etag: str) -> Stamp:
-        """Replace the version `etag` of an object, else raise `PreconditionFailed`, `CommitConflict` or `ObjectMissing`.
+        """Replace the version `etag` of an object.
+
+        Otherwise raise `PreconditionFailed`, `CommitConflict` or `ObjectMissing`.
 
         One attempt: `StorageUnavailable` means that it is unknown whether the write took effect.
         """
@@ -158,5 +161,7 @@ class Store(abc.ABC):
 
     def _needed(self, key: str, etag: str) -> str:
         if not etag:
-            raise errors.StorageError(f"{self.url}/{key}: a swap needs the ETag of the version it replaces. Read it first.")
+            raise errors.StorageError(
+                f"{self.url}/{key}: a swap needs the ETag of the version it replaces. Read it first."
+            )
         return etag

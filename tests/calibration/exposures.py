@@ -190,10 +190,7 @@ def _raw(plan: Plan, references: dict[str, Reference | None], rng: np.random.Gen
     reads = np.arange(plan.ngroups)[:, None, None] * (plan.nframes + plan.groupgap) + (plan.nframes + 1) / 2
     raw = np.where(np.isnan(bias), 11000, bias) + flux * reads + rng.normal(0, 12, shape)
     for integration in raw:
-        hits = np.nonzero(_some(rng, shape[2:], 0.03) & ~edge(plan))
-        when = rng.integers(0, plan.ngroups, len(hits[0]))
-        for group, row, column in zip(when, *hits, strict=True):
-            integration[group:, row, column] += rng.exponential(400)
+        _hit(integration, plan, rng)
     raw += rng.normal(0, 15, (plan.nints, plan.ngroups, 1, 1))
     raw += rng.normal(0, 3, (plan.nints, plan.ngroups, plan.rows, 1))
     raw += rng.normal(0, 3, (plan.nints, plan.ngroups, 1, plan.columns))
@@ -201,3 +198,13 @@ def _raw(plan: Plan, references: dict[str, Reference | None], rng: np.random.Gen
     if plan.frame_divisor:
         raw *= plan.nframes / plan.frame_divisor
     return np.clip(np.round(raw), 0, 65535).astype(np.uint16)
+
+
+def _hit(ramps: np.ndarray, plan: Plan, rng: np.random.Generator) -> None:
+    """Add cosmic rays in the midst of groups; some fill the pixel in the last frame of one."""
+    row, column = np.nonzero(_some(rng, ramps.shape[1:], 0.04) & ~edge(plan))
+    charge = np.where(rng.random(len(row)) < 0.2, rng.uniform(30000, 60000, len(row)), rng.exponential(400, len(row)))
+    arrival = rng.integers(0, plan.ngroups * plan.nframes, len(row))
+    for group in range(plan.ngroups):
+        frames_after = np.clip((group + 1) * plan.nframes - arrival, 0, plan.nframes)
+        ramps[group, row, column] += charge * frames_after / plan.nframes

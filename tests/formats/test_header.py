@@ -29,14 +29,16 @@ class TestParseValue:
     """`parse_value`."""
 
     @given(VALUES, PRINTABLE)
-    def test_agrees_with_astropy(self, value, comment):
-        """Any value that FITS can hold is read as astropy reads it, type included."""
+    def test_reads_what_astropy_writes(self, value, comment):
+        """Any value that FITS can hold comes back as it was written, type included."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a long comment is cut
-            card = fits.Card.fromstring(fits.Card("KEYWORD", value, comment).image[:80])
-            read = header.parse_value(card.image[10:80].encode())
+            image = fits.Card("KEYWORD", value, comment).image[:80]
+        # twenty columns do not hold every float; strings astropy itself misreads where quotes and slashes meet
+        expected = fits.Card.fromstring(image).value if isinstance(value, float) else value
+        read = header.parse_value(image[10:].encode())
 
-            assert (read, type(read)) == (card.value, type(card.value))
+        assert (read, type(read)) == (expected, type(expected))
 
     @pytest.mark.parametrize(
         ("field", "value"),

@@ -43,12 +43,19 @@ def describe(path):
 
 
 def flattened(path):
-    """Largest difference between the official flat-field correction of a product and its pixels divided by two."""
+    """Largest difference between the official flat-field correction of a product and its pixels divided by two.
+
+    None for a file whose pixels are not of the shape that its Level 1b headers promise.
+    """
     from jwst.flatfield import flat_field
 
     with datamodels.open(path) as model:
         before, shape = model.data.copy(), model.data.shape[-2:]
+        if (model.meta.subarray.ysize, model.meta.subarray.xsize) != shape:
+            return None
         flat = datamodels.FlatModel(data=np.full(shape, 2, "f4"), dq=np.zeros(shape, "u4"), err=np.zeros(shape, "f4"))
+        flat.meta.instrument.name = model.meta.instrument.name
+        flat.meta.subarray = model.meta.subarray
         result, _ = flat_field.do_correction(model, flat)
         assert result.meta.cal_step.flat_field == "COMPLETE"
         return float(np.nanmax(np.abs(result.data - before / 2)))

@@ -67,9 +67,12 @@ def references(exposure, folder):
         model = model_class()
         for attribute, name in arrays.items():
             setattr(model, attribute, given.arrays[name].copy())
+        if kind == "ipc":
+            model.data = whole_kernel(given.arrays["sci"], exposure.plan)
         if "dq" in arrays:
             model.dq_def = dq_definition(model)
-        _subarray(model, exposure.header)
+        if kind != "ipc":
+            _subarray(model, exposure.header)
         meta = model.meta
         meta.instrument.name, meta.instrument.detector = exposure.header["INSTRUME"], exposure.header["DETECTOR"]
         meta.reftype, meta.author, meta.pedigree = kind, "nobody", "GROUND"
@@ -109,15 +112,23 @@ def pipeline(exposure, folder, parameters=None):
     return pipe
 
 
-def after(last, exposure, folder, parameters=None):
-    """Data, groupdq, pixeldq and the status after the steps up to `last`."""
+def whole_kernel(kernel, plan):
+    """A kernel for each pixel covers the detector from its first pixel on, not the subarray."""
+    if kernel.ndim == 2:
+        return kernel.copy()
+    return np.pad(kernel, [(0, 0), (0, 0), (plan.row_start, 0), (plan.column_start, 0)])
+
+
+def trail(exposure, folder, parameters=None):
+    """Data, groupdq, pixeldq and the status after each of the steps before jump, by step."""
     pipe = pipeline(exposure, folder, parameters)
     model = science(exposure, folder)
-    for name in BEFORE_JUMP[: BEFORE_JUMP.index(last) + 1]:
+    seen = {}
+    for name in BEFORE_JUMP:
         model = getattr(pipe, name).run(model)
-    status = getattr(model.meta.cal_step, STATUS.get(last, last))
-    arrays = [np.array(array) for array in (model.data, model.groupdq, model.pixeldq)]
-    return *arrays, status
+        arrays = [np.array(array) for array in (model.data, model.groupdq, model.pixeldq)]
+        seen[name] = (*arrays, getattr(model.meta.cal_step, STATUS.get(name, name)))
+    return seen
 
 
 def detector1(exposure, folder, parameters=None):

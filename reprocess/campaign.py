@@ -1,0 +1,465 @@
+"""The whole trip on one page: scan, judge, plan, run, publish, report.
+
+Everything durable is in the archive's store; this process may be killed at any moment, and the same call goes on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reprocess import __version__, errors, page, plaintext, report, story, worker
+from reprocess.archive import catalogue, judging, keys, root
+from reprocess.archive import scan as scanning
+from reprocess.archive.context import load_context
+from reprocess.execution import executors
+from reprocess.execution.executor import Executor, Task, is_temporary
+from reprocess.exposure import Outcome
+from reprocess.planning import plan as plans
+from reprocess.planning import planner, slabs
+from reprocess.planning.plan import Item, Plan
+from reprocess.publication import ledger, publish
+from reprocess.publication import pointer as pointers
+from reprocess.publication.ledger import Ledger
+from reprocess.publication.manifest import Manifest
+from reprocess.settings import ExecutionSettings, Settings
+from reprocess.storage import open_store
+from reprocess.storage.store import Store
+from reprocess.target import Target
+
+Progress = Callable[[int, int | None, str], None]
+"""Called with how many are done, how many there are, and a word on the last one."""
+
+_LOG = logging.getLogger(__name__)
+_PICTURES = 12
+_MEGABYTE = 10**6
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that is open: its root, what ``archive.toml`` says, and the stores that it names."""
+
+    store: Store
+    root: root.ArchiveRoot
+    raw: Mapping[str, Store]
+    settings: Settings
+
+
+def absolute(url: str) -> str:
+    """Write a path as an absolute one, so that the record of it holds from everywhere; URLs are left as they are."""
+    return url if "://" in url else os.path.abspath(os.path.expanduser(url))
+
+
+def open_url(url: str, settings: Settings, *, anonymous: bool = False) -> Store:
+    """Open a store as the settings say."""
+    storage = settings.storage
+    return open_store(
+        url,
+        anonymous=anonymous or storage.anonymous,
+        endpoint=storage.endpoint or None,
+        profile=storage.profile or None,
+        region=storage.region or None,
+    )
+
+
+def init(url: str, made: root.ArchiveRoot, settings: Settings) -> None:
+    """Make an archive root, once."""
+    root.write(open_url(url, settings), made)
+
+
+def open_archive(url: str, settings: Settings) -> Archive:
+    """Open an archive.
+
+    Raises
+    ------
+    ArchiveError
+        It is none.
+    """
+    store = open_url(url, settings)
+    found = root.read(store)
+    raw = (open_url(location.url, settings, anonymous=location.anonymous) for location in found.raw)
+    return Archive(store, found, {each.url: each for each in raw}, settings)
+
+
+def scan(archive: Archive, progress: Progress | None = None) -> scanning.Scan:
+    """Bring the catalogue up to date."""
+    shown = None if progress is None else lambda done, total: progress(done, total, "headers")
+    pattern = keys.KeyPattern(archive.root.key_pattern)
+    return scanning.scan(tuple(archive.raw.values()), archive.store, pattern=pattern, progress=shown)
+
+
+def plan(
+    archive: Archive,
+    target: Target,
+    *,
+    references: str | None = None,
+    created: str | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Judge every exposure of the catalogue against a target, and keep the plan.
+
+    Parameters
+    ----------
+    references : str, optional
+        URL of reference files and rules; else the one of the archive.
+    created : str, optional
+        Time of creation, UTC, ISO 8601 with milliseconds; now when it is left out.
+
+    Raises
+    ------
+    ArchiveError
+        The archive was never scanned, or nothing says where references come from.
+    """
+    candidates = tuple(catalogue.open_catalogue(archive.store).candidates())
+    url = _references_url(archive, references)
+    made = _plan_of(archive, candidates, target, url, created=created, progress=progress)
+    publish.put_once(archive.store, _plan_key(made.digest), plans.to_bytes(made))
+    return made
+
+
+def _references_url(archive: Archive, given: str | None) -> str:
+    url = absolute(given) if given else archive.root.references
+    if not url:
+        raise errors.ArchiveError("Nothing says where reference files come from. Give --references URL.")
+    return url
+
+
+def _plan_of(
+    archive: Archive,
+    candidates: Sequence[catalogue.Candidate],
+    target: Target,
+    references: str,
+    *,
+    created: str | None,
+    progress: Progress | None,
+) -> Plan:
+    """Judge candidates, and seal what is to be done with them."""
+    source = open_url(references, archive.settings)
+    judgements = judging.judge_archive(
+        candidates,
+        context=load_context(source, target.context, archive.settings.cache.path),
+        references=source,
+        archive=archive.store,
+        target=target,
+        software=__version__,
+        progress=None if progress is None else lambda done: progress(done, len(candidates), "exposures"),
+    )
+    limit = target.limits.get("memory_limit_mb", archive.settings.execution.memory_limit_mb)
+    return planner.plan(
+        judgements,
+        created=created or _now(),
+        software=__version__,
+        target=target,
+        references=references,
+        memory_limit_bytes=int(limit) * _MEGABYTE,
+    )
+
+
+def find_plan(archive: Archive, digest: str) -> Plan:
+    """Read the plan that a digest, perhaps shortened, names.
+
+    Raises
+    ------
+    PlanError
+        No plan or several have it, or the plan was edited.
+    """
+    wanted = digest.lower()
+    if len(wanted) < _SHORTEST or not set(wanted) <= set("0123456789abcdef"):
+        raise errors.PlanError(f"{digest!r} is no digest: it has {_SHORTEST} to 64 hexadecimal digits.")
+    found = [
+        stamp.key
+        for stamp in archive.store.list(f"campaigns/{wanted[:16]}")
+        if stamp.key.endswith("/plan.json")
+    ]
+    if len(found) != 1:
+        many = "no plan" if not found else f"{len(found)} plans"
+        raise errors.PlanError(f"{archive.store.url} has {many} {digest}. `reprocess plan` prints the digest.")
+    made = plans.from_bytes(archive.store.get(found[0]).data, name=found[0])
+    if not made.digest.startswith(wanted):
+        raise errors.PlanError(f"{found[0]} has the digest {made.digest}, not {digest}. Plan again.")
+    return made
+
+
+_SHORTEST = 6
+
+
+def run(
+    archive: Archive,
+    digest: str,
+    *,
+    executor: Executor | None = None,
+    zarr: bool = False,
+    progress: Progress | None = None,
+) -> report.Summary:
+    """Do what a plan says: work off its units, move pointers, write the report.
+
+    Parameters
+    ----------
+    executor : Executor, optional
+        Else the one of the settings.
+    zarr : bool
+        Write the rates of each integration as Zarr too.
+
+    Raises
+    ------
+    PlanError
+        There is no such plan, or it was made for another version of this package.
+    """
+    made = find_plan(archive, digest)
+    if made.software != __version__:
+        raise errors.PlanError(
+            f"Plan {made.digest[:12]} is for reprocess {made.software}, and this is {__version__}. Plan again."
+        )
+    start = time.monotonic()
+    before = ledger.read(archive.store, made.digest[:16])
+    waiting = [item for item in made.items if item.action == "calibrate" and not _is_settled(item, before)]
+    if waiting:
+        book = ledger.begin(archive.store, made.digest[:16])
+        try:
+            with executor or _executor(archive.settings.execution) as running:
+                _work_off(archive, made, waiting, running, book=book, zarr=zarr, progress=progress)
+        finally:
+            book.flush()
+    return write_report(archive, made, wall_seconds=time.monotonic() - start if waiting else None)
+
+
+def _executor(settings: ExecutionSettings) -> Executor:
+    return executors.open_executor(
+        scheduler=settings.scheduler,
+        workers=settings.workers,
+        memory_limit_bytes=settings.memory_limit_mb * _MEGABYTE,
+    )
+
+
+def _work_off(
+    archive: Archive,
+    made: Plan,
+    waiting: list[Item],
+    executor: Executor,
+    *,
+    book: Ledger,
+    zarr: bool,
+    progress: Progress | None,
+) -> None:
+    """Run the units of `waiting`, publish what they wrote, and note how each ended."""
+    items = {item.dataset: item for item in waiting}
+    writer, done = str(uuid.uuid4()), 0
+    attempts = archive.settings.execution.attempts
+    for outcome in executor.run(worker.run, _tasks(archive, made, waiting, zarr), retry=is_temporary, attempts=attempts):
+        if outcome.dataset not in items:
+            _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
+            continue
+        ended = _publish(archive, made, items[outcome.dataset], outcome, writer)
+        book.append(ended)
+        if ended.outcome_class != worker.STAGED:
+            done += _is_last_unit(ended)
+            if progress is not None:
+                progress(done, len(waiting), f"{ended.dataset} {ended.outcome_class}")
+
+
+def _is_last_unit(outcome: Outcome) -> bool:
+    """Whether this unit decides on its dataset: the only one, or the assembly."""
+    return outcome.unit in (outcome.dataset, f"{outcome.dataset}/assembly")
+
+
+def _publish(archive: Archive, made: Plan, item: Item, outcome: Outcome, writer: str) -> Outcome:
+    """Move the pointer to a version that a unit has written."""
+    if outcome.outcome_class != worker.WRITTEN:
+        return outcome
+    start = time.perf_counter()
+    try:
+        manifest = publish.read_version(archive.store, item.dataset, item.version)
+        if manifest is None:
+            raise errors.PublicationError(f"{item.dataset}: version {item.version} has no manifest. Run again.")
+        publish.move_pointer(archive.store, manifest, writer=writer)
+    except errors.ReprocessError as error:
+        return replace(outcome, outcome_class=error.outcome_class, message=str(error), temporary=error.temporary)
+    seconds = {**outcome.seconds, "publish": time.perf_counter() - start}
+    return replace(outcome, outcome_class="published", seconds=seconds)
+
+
+def _tasks(archive: Archive, made: Plan, waiting: list[Item], zarr: bool) -> Iterator[Task]:
+    """Make the units: first the references that are not prepared yet, then the exposures that wait for them."""
+    header = replace(made, items=())
+    ready = {stamp.key for stamp in archive.store.list("references/ready/")}
+    preparing = {}
+    for item in waiting:
+        for reference in item.references:
+            if worker.ready_key(reference) not in ready and reference.sha256 not in preparing:
+                preparing[reference.sha256] = f"reference/{reference.name}"
+                yield Task(preparing[reference.sha256], "", worker.Preparation(archive.store, reference))
+    shelf = archive.settings.execution.memory_limit_mb * _MEGABYTE // 4
+    for item in waiting:
+        after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
+        raw = archive.raw[item.entry.location]
+        yield from _units(worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=zarr), after)
+
+
+def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:
+    """Make the units of one exposure: one; or facts, slabs and assembly."""
+    item = work.item
+    if not item.rows_per_slab:
+        yield Task(item.dataset, item.dataset, work, after)
+        return
+    facts = f"{item.dataset}/facts"
+    yield Task(facts, item.dataset, replace(work, part="facts"), after)
+    names = []
+    assert item.entry.sci_shape is not None
+    for slab in slabs.cut(item.entry.sci_shape[-2], item.rows_per_slab, worker.halo(item)):
+        names.append(f"{item.dataset}/rows-{slab.core.start:05d}-{slab.core.stop:05d}")
+        yield Task(names[-1], item.dataset, replace(work, part="slab", slab=slab), (facts,))
+    yield Task(f"{item.dataset}/assembly", item.dataset, replace(work, part="assembly"), (facts, *names))
+
+
+def _is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
+    """Whether an earlier run of the same plan ended an item for good."""
+    outcome = before.get(f"{item.dataset}/assembly" if item.rows_per_slab else item.dataset)
+    return outcome is not None and outcome.outcome_class in _FOR_GOOD
+
+
+# What the same inputs will give again. Anything else (storage, lost workers, our own errors) is tried by the next run.
+_FOR_GOOD = frozenset({"published", "unchanged", "held-back", "bad-data", "raw-replaced", "unsupported", "cancelled"})
+
+
+def write_report(archive: Archive, made: Plan, *, wall_seconds: float | None = None) -> report.Summary:
+    """Sum up a campaign, and keep the report as text and as one HTML file beside its plan."""
+    outcomes = tuple(ledger.read(archive.store, made.digest[:16]).values())
+    summary = report.summarise(
+        made,
+        outcomes,
+        archive=archive.store.url,
+        products={item.dataset: manifest.files for item, manifest in _published(archive, made, outcomes)},
+        wall_seconds=wall_seconds,
+    )
+    pictures = tuple(_pictures(archive, made, outcomes))
+    place = f"campaigns/{made.digest[:16]}/report"
+    archive.store.put(f"{place}.txt", plaintext.render(summary).encode())
+    archive.store.put(f"{place}.html", page.render(summary, pictures=pictures).encode())
+    return summary
+
+
+def _published(
+    archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]
+) -> Iterator[tuple[Item, Manifest]]:
+    """Read the manifests of what a campaign published, as many as a report lists."""
+    datasets = {outcome.dataset for outcome in outcomes if outcome.outcome_class == "published"}
+    for item in [item for item in made.items if item.dataset in datasets][:_LISTED]:
+        manifest = publish.read_version(archive.store, item.dataset, item.version)
+        if manifest is not None:
+            yield item, manifest
+
+
+_LISTED = 200
+
+
+def _pictures(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> Iterator[page.Picture]:
+    """Read the quick looks of published exposures, evenly over the instruments."""
+    datasets = {outcome.dataset for outcome in outcomes if outcome.outcome_class == "published"}
+    kinds: dict[str, list[Item]] = {}
+    for item in made.items:
+        if item.dataset in datasets:
+            kinds.setdefault(f"{item.entry.header.get('DETECTOR')}", []).append(item)
+    turns = [item for turn in range(_PICTURES) for each in kinds.values() for item in each[turn : turn + 1]]
+    for item in turns[:_PICTURES]:
+        key = f"products/{item.dataset}/{item.version}/{item.dataset}_quicklook.png"
+        try:
+            yield page.Picture(item.dataset, worker.title(item), archive.store.get(key).data)
+        except errors.ObjectMissing:
+            _LOG.warning("%s is missing; run `reprocess verify`", key)
+
+
+def _plan_key(digest: str) -> str:
+    return f"campaigns/{digest[:16]}/plan.json"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `verify` found: versions that were read back, and a sentence for each problem."""
+
+    versions: int
+    files: int
+    problems: tuple[str, ...]
+
+
+def verify(archive: Archive, progress: Progress | None = None) -> Check:
+    """Read back every version that readers see, and compare it with its manifest byte for byte."""
+    problems: list[str] = []
+    versions = files = 0
+    pointed = [stamp.key for stamp in archive.store.list("pointers/")]
+    for done, key in enumerate(pointed, 1):
+        dataset = key.removeprefix("pointers/").removesuffix(".json")
+        try:
+            found, _ = pointers.read(archive.store, dataset)
+            manifest = publish.read_version(archive.store, dataset, found.version) if found else None
+        except errors.ReprocessError as error:
+            problems.append(str(error))
+            continue
+        if found is None or manifest is None:
+            problems.append(f"{key} shows a version that has no manifest. Roll back, or publish again.")
+            continue
+        versions, files = versions + 1, files + len(manifest.files)
+        problems += publish.verify_version(archive.store, manifest)
+        if progress is not None:
+            progress(done, len(pointed), dataset)
+    return Check(versions, files, tuple(problems))
+
+
+def explain(archive: Archive, dataset: str, target: Target | None = None) -> str:
+    """Tell one dataset's story: against a target, or as the latest plan that has it judged it.
+
+    Raises
+    ------
+    UsageError
+        Nothing is known of the dataset.
+    """
+    pointer, _ = pointers.read(archive.store, dataset)
+    if target is not None:
+        made = _judge_one(archive, dataset, target)
+    else:
+        made = next((each for each in _plans(archive) if any(item.dataset == dataset for item in each.items)), None)
+    item = next((item for item in made.items if item.dataset == dataset), None) if made else None
+    if item is None:
+        raise errors.UsageError(
+            f"No plan of {archive.store.url} has a dataset {dataset!r}. Scan and plan first, or give --target."
+        )
+    return story.tell(item, made, pointer)
+
+
+def _judge_one(archive: Archive, dataset: str, target: Target) -> Plan | None:
+    known = catalogue.open_catalogue(archive.store)
+    candidates = tuple(one for one in known.candidates([keys.program(dataset)]) if one.raw.dataset == dataset)
+    return _plan_of(archive, candidates, target, _references_url(archive, None), created=None, progress=None)
+
+
+def _plans(archive: Archive) -> Iterator[Plan]:
+    """Read every plan, the latest first."""
+    stamps = [stamp for stamp in archive.store.list("campaigns/") if stamp.key.endswith("/plan.json")]
+    found = [plans.from_bytes(archive.store.get(stamp.key).data, name=stamp.key) for stamp in stamps]
+    yield from sorted(found, key=lambda each: each.created, reverse=True)
+
+
+def status(archive: Archive, digest: str) -> report.Summary:
+    """Sum up what a campaign has done so far; changes nothing."""
+    made = find_plan(archive, digest)
+    outcomes = ledger.read(archive.store, made.digest[:16]).values()
+    return report.summarise(made, outcomes, archive=archive.store.url)
+
+
+def read_report(archive: Archive, digest: str) -> bytes:
+    """Read the HTML report of a campaign, made anew if there is none yet."""
+    made = find_plan(archive, digest)
+    key = f"campaigns/{made.digest[:16]}/report.html"
+    try:
+        return archive.store.get(key).data
+    except errors.ObjectMissing:
+        write_report(archive, made)
+        return archive.store.get(key).data

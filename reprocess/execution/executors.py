@@ -1,0 +1,38 @@
+"""From settings to an executor."""
+
+from __future__ import annotations
+
+import os
+
+from reprocess import errors
+from reprocess.execution.executor import Executor
+
+
+def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> Executor:
+    """Open the executor that a word names.
+
+    Parameters
+    ----------
+    scheduler : str
+        Empty for a Dask cluster on this machine, ``serial`` for this process, else the address of a Dask scheduler.
+    workers : int
+        Processes of a cluster on this machine; 0 for one per core.
+    memory_limit_bytes : int
+        Of one process of a cluster on this machine.
+
+    Raises
+    ------
+    UsageError
+        The scheduler is none of these.
+    """
+    if scheduler == "serial":
+        from reprocess.execution.serial import SerialExecutor
+
+        return SerialExecutor()
+    if scheduler and not scheduler.startswith(("tcp://", "tls://")):
+        raise errors.UsageError(f"The scheduler {scheduler!r} is no address. Write tcp://host:port, or serial.")
+    from reprocess.execution.dask import DaskExecutor
+
+    if scheduler:
+        return DaskExecutor.connect(scheduler)
+    return DaskExecutor.local(workers or os.cpu_count() or 1, memory_limit_bytes=memory_limit_bytes)

@@ -1,0 +1,138 @@
+"""What the command line shows: progress while it works, and the words after it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from reprocess import plaintext
+from reprocess.archive.scan import Scan
+from reprocess.planning.plan import Plan, counts
+from reprocess.report import Summary
+from reprocess.simulation.archive import SimulationSummary
+from reprocess.wording import size_text
+
+Show = Callable[[int, int | None, str], None]
+
+
+@contextlib.contextmanager
+def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
+    """Show a bar on standard error while a block runs; None is yielded when it is not wanted."""
+    if not enabled:
+        yield None
+        return
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[word]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(label, total=None, word="")
+        yield lambda done, total, word: bar.update(task, completed=done, total=total, word=word)
+
+
+def scan_record(done: Scan) -> dict[str, Any]:
+    """Put what a scan did into JSON values."""
+    names = ("new", "changed", "unchanged", "vanished", "unreadable", "pointers", "requests")
+    return {name: getattr(done, name) for name in names} | {"ignored": dict(done.ignored), "objects": done.catalogue.rows}
+
+
+def scan_text(done: Scan) -> str:
+    """Say what a scan did."""
+    lines = [
+        f"{done.catalogue.rows:,} objects: {done.new:,} new, {done.changed:,} changed, {done.unchanged:,} unchanged, "
+        f"{done.vanished:,} vanished; {done.requests:,} headers read",
+    ]
+    if done.unreadable:
+        lines.append(f"{done.unreadable:,} cannot be used; the plan says why")
+    if done.ignored:
+        lines.append("left out: " + ", ".join(f"{count:,} {level}" for level, count in sorted(done.ignored.items())))
+    return "\n".join(lines)
+
+
+def plan_record(made: Plan) -> dict[str, Any]:
+    """Put what a plan says into JSON values."""
+    return {
+        "digest": made.digest,
+        "created": made.created,
+        "context": made.context,
+        "software": made.software,
+        "candidates": len(made.items),
+        "counts": counts(made.items),
+        "items": [
+            {
+                "dataset": item.dataset,
+                "verdict": item.verdict.state,
+                "restart": item.verdict.restart,
+                "reasons": [asdict(reason) for reason in item.verdict.reasons],
+                "action": item.action,
+                "failure_class": item.failure_class,
+                "failure": item.failure,
+                "version": item.version,
+            }
+            for item in made.items
+        ],
+    }
+
+
+def plan_text(made: Plan, archive: str) -> str:
+    """Say what a plan holds, and how to run it."""
+    found = counts(made.items)
+    lines = [f"{len(made.items):,} exposures judged against {made.context}, reprocess {made.software}"]
+    for title, name in (("verdicts", "verdict"), ("reasons", "reason"), ("to do", "action")):
+        lines += [f"{title}:", *(f"  {count:>8,}  {word}" for word, count in found[name].items())]
+    failures = [item for item in made.items if item.action == "fail"]
+    for item in failures[:_EXAMPLES]:
+        lines.append(f"  {item.dataset}: {item.failure_class}: {item.failure}")
+    if len(failures) > _EXAMPLES:
+        lines.append(f"  ... and {len(failures) - _EXAMPLES:,} more; --json lists all")
+    return "\n".join([*lines, f"plan {made.digest}", f"Next: reprocess run {archive} {made.digest[:16]}"])
+
+
+_EXAMPLES = 5
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """Put a closing sum into JSON values."""
+    return {
+        "campaign": summary.campaign,
+        "digest": summary.digest,
+        "candidates": summary.candidates,
+        "classes": dict(summary.classes),
+        "remainder": list(summary.remainder.rows),
+        "closes": summary.closes,
+        "failed": summary.failed,
+    }
+
+
+def summary_text(summary: Summary) -> str:
+    """Say how a campaign ended."""
+    return plaintext.render(summary).rstrip("\n")
+
+
+def simulation_text(made: SimulationSummary, url: str) -> str:
+    """Say what was made up, and how to go on."""
+    states = Counter(expected.state for expected in made.expected)
+    first, second = made.contexts
+    lines = [
+        f"{len(made.exposures):,} exposures, {len(made.references):,} reference files, {size_text(made.bytes_written)}",
+        f"contexts {first} and {second}; from the one to the other:",
+        *(f"  {count:>8,}  {state}" for state, count in sorted(states.items())),
+        "Next:",
+        f"  reprocess init ARCHIVE --raw {url}/raw --references {url}/crds",
+        "  reprocess scan ARCHIVE",
+        f"  reprocess plan ARCHIVE --target {url}/targets/first.toml",
+    ]
+    return "\n".join(lines)

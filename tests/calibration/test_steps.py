@@ -1,0 +1,105 @@
+"""Which steps there are, and what they declare together."""
+
+import pytest
+
+from reprocess import errors
+from reprocess.calibration import detector1
+from reprocess.calibration.steps import EXPOSURE_TYPES, GUIDE_STAR_TYPES
+
+
+class TestStepsFor:
+    """`steps_for`."""
+
+    @pytest.mark.parametrize("exp_type", sorted(EXPOSURE_TYPES))
+    def test_takes_near_infrared_imaging(self, exp_type):
+        """All steps of the official chain are there, in its order."""
+        names = [step.name for step in detector1.steps_for({"EXP_TYPE": exp_type})]
+
+        assert (
+            names
+            == (
+                "group_scale dq_init saturation ipc superbias refpix linearity dark_current charge_migration jump "
+                "picture_frame clean_flicker_noise persistence ramp_fit gain_scale"
+            ).split()
+        )
+
+    @pytest.mark.parametrize("exp_type", ["NRS_IFU", "MIR_IMAGE", "NIS_SOSS", "NRC_DARK", "nrc_image"])
+    def test_names_what_it_does_not_take(self, exp_type):
+        """The refusal names the type and what is supported."""
+        with pytest.raises(errors.Unsupported, match=f"{exp_type}.*NRC_IMAGE"):
+            detector1.steps_for({"EXP_TYPE": exp_type})
+
+    @pytest.mark.parametrize("exp_type", sorted(GUIDE_STAR_TYPES))
+    def test_says_that_guide_star_data_are_not_for_stage_1(self, exp_type):
+        """Guide-star acquisition has a chain of its own."""
+        with pytest.raises(
+            errors.Unsupported, match=f"{exp_type}: guide-star acquisition data are not taken by stage 1"
+        ):
+            detector1.steps_for({"EXP_TYPE": exp_type})
+
+    def test_refuses_stripes(self):
+        """Frames made of stripes are not whole frames."""
+        with pytest.raises(errors.Unsupported, match="MSTR_RD1"):
+            detector1.steps_for({"EXP_TYPE": "NRC_IMAGE", "MSTR_RD1": 40})
+
+    @pytest.mark.parametrize("header", [{}, {"EXP_TYPE": ""}, {"EXP_TYPE": 3}])
+    def test_needs_the_type(self, header):
+        """A header without EXP_TYPE is damaged, not unsupported."""
+        with pytest.raises(errors.MissingKeyword, match="EXP_TYPE"):
+            detector1.steps_for(header)
+
+
+class TestDeclarations:
+    """`reference_types` and `locality`."""
+
+    def test_reference_types(self):
+        """Each type is named once."""
+        assert detector1.reference_types(detector1.STEPS) == (
+            "dark",
+            "gain",
+            "ipc",
+            "linearity",
+            "mask",
+            "readnoise",
+            "saturation",
+            "superbias",
+        )
+
+    def test_halos_add_up(self):
+        """The halo of the chain is the sum of its steps' halos, and wider where saturation grows further."""
+        plain = detector1.locality(detector1.STEPS)
+        wider = detector1.locality(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 3}})
+
+        assert plain.halo_rows == sum(step.locality.halo_rows for step in detector1.STEPS)
+        assert wider.halo_rows == plain.halo_rows + 4
+
+    def test_facts_are_fields_of_facts(self):
+        """Every declared fact can be read from the record that is gathered."""
+        facts = detector1.locality(detector1.STEPS).facts
+
+        assert len(facts) == len(set(facts))
+        assert all(hasattr(detector1.Facts, fact) or fact in detector1.Facts.__dataclass_fields__ for fact in facts)
+
+
+class TestResolve:
+    """`resolve`."""
+
+    def test_fills_in_defaults(self):
+        """A value that is not given is the step's default; giving one changes nobody else."""
+        settings = detector1.resolve(detector1.STEPS, {"refpix": {"side_gain": 0.5}})
+
+        assert settings["refpix"]["side_gain"] == 0.5
+        assert settings["refpix"]["side_smoothing_length"] == 11
+        assert detector1.resolve(detector1.STEPS, {})["refpix"]["side_gain"] == 1.0
+
+    def test_names_what_does_not_exist(self):
+        """An unknown step and an unknown parameter are named."""
+        with pytest.raises(errors.UsageError, match="'flat_field'"):
+            detector1.resolve(detector1.STEPS, {"flat_field": {}})
+        with pytest.raises(errors.UsageError, match=r"refpix.*'sidegain'"):
+            detector1.resolve(detector1.STEPS, {"refpix": {"sidegain": 1}})
+
+    def test_refuses_steps_that_are_off(self):
+        """Asking for a step that cannot be run is refused, not ignored."""
+        with pytest.raises(errors.Unsupported, match="clean_flicker_noise"):
+            detector1.resolve(detector1.STEPS, {"clean_flicker_noise": {"skip": False}})

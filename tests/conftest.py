@@ -1,0 +1,62 @@
+"""Fixtures that more than one room uses: an S3 endpoint on loopback, and stores in it."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from reprocess.storage import Store, open_store
+
+AMBIENT = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+"""What the caller of pytest had set, before fixtures put made-up credentials there."""
+
+
+def make_bucket(endpoint: str) -> str:
+    """Make a bucket with a fresh name, with the credentials of the environment."""
+    import boto3
+    from botocore.config import Config
+
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    path_style = Config(s3={"addressing_style": "path"})
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=path_style).create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of an S3 endpoint on loopback; made-up credentials for it are in the environment meanwhile."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    from reprocess.storage.s3_clients import forget
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in AMBIENT:
+            patch.delenv(name)
+        patch.setenv("AWS_ACCESS_KEY_ID", "made-up-key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        forget()
+        yield f"http://{host}:{port}"
+    forget()
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_endpoint: str) -> str:
+    """Name of a fresh bucket."""
+    return make_bucket(s3_endpoint)
+
+
+@pytest.fixture
+def s3_store(s3_endpoint: str, s3_bucket: str) -> Store:
+    """A store in a fresh bucket, below a prefix."""
+    return open_store(f"s3://{s3_bucket}/some/prefix", endpoint=s3_endpoint)

@@ -1,0 +1,171 @@
+"""`reprocess.page`: one HTML file."""
+
+import html.parser
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from reprocess import page, quicklook, report
+from reprocess.exposure import Reason
+from reprocess.publication.manifest import File
+from tests.campaigns import SUPERBIAS, item, outcome, plan
+
+SCRIPT = "<script>alert(1)</script>"
+BREAKOUT = "\"'><img src=x onerror=alert(1)>"
+
+
+class _Elements(html.parser.HTMLParser):
+    """Every element of a document, and whether elements are closed in their order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.open = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def campaign(nasty=""):
+    name = f"jw01{nasty}"
+    reason = Reason(f"reference{nasty}", f"superbias{nasty}", f"superbias{nasty}", f"old{nasty}", f"new{nasty}")
+    items = (
+        item(name, reason, mode=(f"NIRCAM{nasty}", f"NRC_IMAGE{nasty}")),
+        item(f"jw02{nasty}", SUPERBIAS),
+        item(f"jw03{nasty}", SUPERBIAS),
+    )
+    outcomes = [
+        outcome(name, seconds={"read": 1.0, f"other{nasty}": 2.0, "cpu": 1.0}, peak_bytes=10),
+        outcome(f"jw02{nasty}", "bad-data", f"broken{nasty}"),
+    ]
+    products = {name: [File(f"{name}_rate.fits", 5, ""), File(f"{nasty}.json", 5, "")]}
+    a_plan = plan(*items, target=f"# {nasty}", software=f"0.1{nasty}")
+    return report.summarise(a_plan, outcomes, archive=f"memory://archive{nasty}", products=products)
+
+
+def picture(name="jw01", title="NIRCAM F200W", old=None):
+    new = np.linspace(0, 1, 600 * 300).reshape(300, 600)
+    return page.Picture(name, title, quicklook.render(quicklook.QuickLook(name, title, new, old)))
+
+
+@pytest.mark.parametrize("nasty", [SCRIPT, BREAKOUT, "{{ 7 * 7 }}", "</style></title><!--"])
+def test_markup_from_outside_stays_text(nasty):
+    """Names, headers, messages and targets never become elements, attributes or template code."""
+    clean, found = (
+        _Elements(page.render(campaign(text), pictures=[picture(f"jw01{text}", f"F200W{text}")]))
+        for text in ("x", nasty)
+    )
+
+    # The clean campaign has the same elements with the same attributes' names, so nothing was added.
+    assert [(tag, list(attributes)) for tag, attributes in found.found] == [
+        (tag, list(attributes)) for tag, attributes in clean.found
+    ]
+    assert found.open == []
+    assert any(nasty in (attributes.get("alt") or "") for attributes in found.of("img"))
+
+
+def test_self_contained():
+    """The page has no script, and nothing in it is loaded from anywhere but the page."""
+    found = _Elements(page.render(campaign(), pictures=[picture()]))
+
+    assert not found.of("script") + found.of("link") + found.of("iframe")
+    assert all(image["src"].startswith("data:image/png;base64,") for image in found.of("img"))
+    assert all(link["href"].startswith("#") for link in found.of("a"))
+    assert "default-src 'none'" in found.of("meta")[1]["content"]
+    assert not re.search(r"url\(|@import", page.render(campaign()))
+
+
+def test_links_lead_somewhere():
+    """Every link of the navigation names a section, with and without the optional ones."""
+    for text in (page.render(campaign(), pictures=[picture()]), page.render(report.summarise(plan(), [], archive="x"))):
+        found = _Elements(text)
+        names = {attributes["id"] for _, attributes in found.found if "id" in attributes}
+        assert {link["href"][1:] for link in found.of("a")} <= names
+        assert {each["aria-labelledby"] for each in found.of("section")} <= names
+
+
+def test_tables_are_accessible():
+    """Every head of a table says what it is the head of, and every bar has a name."""
+    found = _Elements(page.render(campaign()))
+
+    assert all(head.get("scope") in ("row", "col") for head in found.of("th"))
+    assert found.of("svg")
+    assert all(bar["role"] == "img" and bar["aria-label"] for bar in found.of("svg"))
+
+
+def test_remainder_is_shown():
+    """A sum that does not close is said at the top, with the number and the datasets."""
+    text = page.render(campaign())
+
+    assert "The sum does not close: 3 candidates, remainder 1" in text
+    assert "<code>jw03</code>" in text
+
+
+def test_limited_tables_say_so():
+    """A table of many rows shows the first ones and the exact count."""
+    names = [f"d{number:03}" for number in range(250)]
+    text = page.render(report.summarise(plan(*map(item, names)), map(outcome, names), archive="x", rows=20))
+
+    assert "first 20 of 250" in text
+    assert "<code>d019</code>" in text
+    assert "<code>d020</code>" not in text
+
+
+def test_bars_fill_their_width():
+    """The parts of the closing bar adjoin and make 100 percent."""
+    bar = page._closing_bar(campaign())
+
+    assert [round(part.start, 6) for part in bar] == [round(100 * n / 3, 6) for n in range(3)]
+    assert sum(part.length for part in bar) == pytest.approx(100)
+
+
+def test_comparisons_take_the_whole_width():
+    """A picture of old, new and difference is laid out wider than a single one, and its alternative text says so."""
+    old = np.zeros((300, 600))
+    found = _Elements(page.render(campaign(), pictures=[picture(), picture(old=old)]))
+
+    assert [each.get("class") for each in found.of("figure")] == [None, "across"]
+    assert [each["alt"].split(" of ")[0] for each in found.of("img")] == [
+        "Rate image",
+        "Old rate image, new rate image and their difference",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"<svg onload=alert(1)></svg>" * 9])
+def test_damaged_pictures_are_left_out(data):
+    """A picture that is no PNG file does not stop the report, and does not enter it."""
+    found = _Elements(page.render(campaign(), pictures=[page.Picture("jw01", "", data), picture()]))
+
+    assert len(found.of("img")) == 1
+
+
+def test_same_in_every_process():
+    """The page does not depend on the seed of hashes."""
+    code = "from tests.test_page import *; sys.stdout.write(page.render(campaign(SCRIPT), pictures=[picture()]))"
+
+    def run(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
+        return subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True).stdout
+
+    assert run("1") == run("2")
+
+
+def test_no_time_but_the_plans():
+    """The only date in the page is the plan's."""
+    assert set(re.findall(r"20\d\d-\d\d-\d\d", page.render(campaign()))) == {"2026-02-03"}
