@@ -11,9 +11,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from reprocess import __version__, errors, page, plaintext, report, story, worker
+from reprocess import __version__, errors, story, worker
 from reprocess.archive import catalogue, judging, keys, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
@@ -27,6 +28,7 @@ from reprocess.publication import ledger, publish
 from reprocess.publication import pointer as pointers
 from reprocess.publication.ledger import Ledger
 from reprocess.publication.manifest import Manifest
+from reprocess.reporting import page, plaintext, report
 from reprocess.settings import ExecutionSettings, Settings
 from reprocess.storage import open_store
 from reprocess.storage.store import Store
@@ -171,11 +173,7 @@ def find_plan(archive: Archive, digest: str) -> Plan:
     wanted = digest.lower()
     if len(wanted) < _SHORTEST or not set(wanted) <= set("0123456789abcdef"):
         raise errors.PlanError(f"{digest!r} is no digest: it has {_SHORTEST} to 64 hexadecimal digits.")
-    found = [
-        stamp.key
-        for stamp in archive.store.list(f"campaigns/{wanted[:16]}")
-        if stamp.key.endswith("/plan.json")
-    ]
+    found = [stamp.key for stamp in archive.store.list(f"campaigns/{wanted[:16]}") if stamp.key.endswith("/plan.json")]
     if len(found) != 1:
         many = "no plan" if not found else f"{len(found)} plans"
         raise errors.PlanError(f"{archive.store.url} has {many} {digest}. `reprocess plan` prints the digest.")
@@ -201,7 +199,7 @@ def run(
     Parameters
     ----------
     executor : Executor, optional
-        Else the one of the settings.
+        Stays open; without it one is opened as the settings say, and closed.
     zarr : bool
         Write the rates of each integration as Zarr too.
 
@@ -221,11 +219,12 @@ def run(
     if waiting:
         book = ledger.begin(archive.store, made.digest[:16])
         try:
-            with executor or _executor(archive.settings.execution) as running:
+            with nullcontext(executor) if executor else _executor(archive.settings.execution) as running:
                 _work_off(archive, made, waiting, running, book=book, zarr=zarr, progress=progress)
         finally:
             book.flush()
-    return write_report(archive, made, wall_seconds=time.monotonic() - start if waiting else None)
+    # The time of this run says nothing of what earlier runs did.
+    return write_report(archive, made, wall_seconds=None if before else time.monotonic() - start)
 
 
 def _executor(settings: ExecutionSettings) -> Executor:
@@ -250,7 +249,8 @@ def _work_off(
     items = {item.dataset: item for item in waiting}
     writer, done = str(uuid.uuid4()), 0
     attempts = archive.settings.execution.attempts
-    for outcome in executor.run(worker.run, _tasks(archive, made, waiting, zarr), retry=is_temporary, attempts=attempts):
+    tasks = _tasks(archive, made, waiting, zarr)
+    for outcome in executor.run(worker.run, tasks, retry=is_temporary, attempts=attempts):
         if outcome.dataset not in items:
             _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
             continue
@@ -343,9 +343,7 @@ def write_report(archive: Archive, made: Plan, *, wall_seconds: float | None = N
     return summary
 
 
-def _published(
-    archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]
-) -> Iterator[tuple[Item, Manifest]]:
+def _published(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> Iterator[tuple[Item, Manifest]]:
     """Read the manifests of what a campaign published, as many as a report lists."""
     datasets = {outcome.dataset for outcome in outcomes if outcome.outcome_class == "published"}
     for item in [item for item in made.items if item.dataset in datasets][:_LISTED]:

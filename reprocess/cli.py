@@ -20,7 +20,7 @@ from reprocess import __version__, errors, logs, settings
 
 if TYPE_CHECKING:
     from reprocess import campaign
-    from reprocess.report import Summary
+    from reprocess.reporting.report import Summary
     from reprocess.simulation.options import SimulationOptions
     from reprocess.target import Target
 
@@ -75,7 +75,10 @@ def _fail(error: errors.ReprocessError, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="reprocess")
 @click.option("--endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL, else Amazon's).")
 @click.option("--profile", help="AWS profile.")
@@ -84,7 +87,7 @@ def _fail(error: errors.ReprocessError, code: int) -> None:
 @click.option("--cache-dir", metavar="DIR", help="Where rules of contexts are kept between runs.")
 @click.option("-v", "--verbose", count=True, help="Say what is done; twice: everything.")
 @click.pass_context
-def main(  # noqa: PLR0913 (one parameter an option)
+def main(
     ctx: click.Context,
     endpoint: str | None,
     profile: str | None,
@@ -133,13 +136,18 @@ def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
 
 @main.command()
 @_archive
-@click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b exposures are; may be repeated.")
+@click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b files are; may be repeated.")
 @click.option("--raw-anonymous", is_flag=True, help="The raw locations are public: read them without credentials.")
-@click.option("--references", default="", metavar="URL", help="Where reference files and rules are, laid out as a CRDS cache.")
-@click.option("--key-pattern", metavar="REGEX", help="What keys say, with groups `dataset` and `level` (default: public JWST).")
+@click.option("--references", default="", metavar="URL", help="Where references and rules are (a CRDS cache).")
+@click.option("--key-pattern", metavar="REGEX", help="What keys say: groups `dataset`, `level`.")
 @click.pass_context
 def init(
-    ctx: click.Context, archive: str, raw: tuple[str, ...], raw_anonymous: bool, references: str, key_pattern: str | None
+    ctx: click.Context,
+    archive: str,
+    raw: tuple[str, ...],
+    raw_anonymous: bool,
+    references: str,
+    key_pattern: str | None,
 ) -> None:
     """Make ARCHIVE, the root of everything that reprocess writes, and its archive.toml.
 
@@ -171,7 +179,7 @@ def scan(ctx: click.Context, archive: str, as_json: bool) -> None:
 
 @main.command()
 @_archive
-@click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: software, context, parameters.")
+@click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
 @_json
 @click.pass_context
@@ -195,7 +203,7 @@ def plan(ctx: click.Context, archive: str, target: str, references: str | None, 
 @click.option("--zarr", is_flag=True, help="Write rateints as Zarr too.")
 @_json
 @click.pass_context
-def run(ctx: click.Context, archive: str, digest: str, zarr: bool, as_json: bool, **execution: object) -> None:
+def run(ctx: click.Context, /, archive: str, digest: str, zarr: bool, as_json: bool, **execution: object) -> None:
     """Do what the plan DIGEST says: calibrate, write versions, publish, report.
 
     Killed at any time, the same command goes on where it was. What is done is not done again.
@@ -232,7 +240,7 @@ def status(ctx: click.Context, archive: str, digest: str, as_json: bool) -> None
 @main.command()
 @_archive
 @click.argument("digest", metavar="DIGEST")
-@click.option("--output", type=click.Path(dir_okay=False), help="File for the HTML page (default: print the text report).")
+@click.option("--output", type=click.Path(dir_okay=False), help="File for the HTML page (default: print text).")
 @_json
 @click.pass_context
 def report(ctx: click.Context, archive: str, digest: str, output: str | None, as_json: bool) -> None:
@@ -251,7 +259,7 @@ def report(ctx: click.Context, archive: str, digest: str, output: str | None, as
 @main.command()
 @_archive
 @click.argument("dataset", metavar="DATASET")
-@click.option("--target", type=click.Path(dir_okay=False), help="Judge against this target instead of the latest plan's.")
+@click.option("--target", type=click.Path(dir_okay=False), help="Judge against this, not the latest plan.")
 @click.pass_context
 def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) -> None:
     """Tell the story of one product: what made it, what has changed since, what would be redone."""
@@ -282,8 +290,8 @@ def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("uncal", metavar="UNCAL.fits", type=click.Path(dir_okay=False))
-@click.option("--reference", "given", multiple=True, metavar="TYPE=PATH", help="A reference file, or N/A; may be repeated.")
-@click.option("--parameter", "parameters", multiple=True, metavar="STEP.NAME=VALUE", help="A parameter; may be repeated.")
+@click.option("--reference", "given", multiple=True, metavar="TYPE=PATH", help="A reference file, or N/A.")
+@click.option("--parameter", "parameters", multiple=True, metavar="STEP.NAME=VALUE", help="A parameter.")
 @click.option("--skip", multiple=True, metavar="STEP", help="Leave out a step; may be repeated.")
 @click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the two products go.")
 def calibrate(
@@ -310,14 +318,14 @@ def calibrate(
 @click.argument("url", metavar="URL")
 @click.option("--exposures", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same archive.")
-@click.option("--instrument", "instruments", multiple=True, help="NIRCAM, NIRISS, FGS, MIRI; may be repeated (default: all).")
+@click.option("--instrument", "instruments", multiple=True, help="NIRCAM, NIRISS, FGS, MIRI; repeatable.")
 @click.option("--shape", metavar="ROWSxCOLUMNS", help="Size of every frame (default: a mix of subarrays).")
 @click.option("--groups", type=click.IntRange(min=1), help="Groups in each integration.")
 @click.option("--integrations", type=click.IntRange(min=1), help="Integrations in each exposure.")
 @click.option("--demo", "demonstration", is_flag=True, help="The mix of the demonstration: about 40, some full frame.")
 @_json
 @click.pass_context
-def simulate(ctx: click.Context, url: str, as_json: bool, **wish: Any) -> None:  # noqa: ANN401
+def simulate(ctx: click.Context, /, url: str, as_json: bool, **wish: Any) -> None:  # noqa: ANN401
     """Make up an archive below URL: Level 1b exposures, their truth, reference files, two contexts, two targets."""
     from reprocess import campaign, terminal
     from reprocess.simulation import archive

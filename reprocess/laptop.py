@@ -96,7 +96,7 @@ def read_references(given: Sequence[str]) -> dict[str, Path | None]:
     for option in given:
         kind, separator, path = option.partition("=")
         if not separator or not kind or not path:
-            raise errors.UsageError(f"--reference {option!r}: write TYPE=PATH, for example gain=gain.fits, or TYPE=N/A.")
+            raise errors.UsageError(f"--reference {option!r}: write TYPE=PATH, as gain=gain.fits, or TYPE=N/A.")
         if kind.lower() in found:
             raise errors.UsageError(f"--reference {kind} is given twice. Give it once.")
         found[kind.lower()] = None if path == _NOT_APPLICABLE else Path(path)

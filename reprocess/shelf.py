@@ -1,4 +1,4 @@
-"""The references that a worker process keeps between units: read from the archive's prepared arrays, bounded in bytes."""
+"""The references that a worker process keeps between units, bounded in bytes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from reprocess.publication.pointer import Pointer
 _STATES = {
     "current": "It is current: the target would give the same product.",
     "stale": "It is stale.",
-    "stale-in-name-only": "It is stale in name only: files have new names and the same content. Nothing has to be done.",
+    "stale-in-name-only": "It is stale in name only: files have new names and the same content. Nothing is to be done.",
     "missing": "There is no product yet.",
     "unknown": "It cannot be told whether it is stale, so it counts as stale.",
 }

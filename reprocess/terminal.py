@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reprocess import plaintext
 from reprocess.archive.scan import Scan
 from reprocess.planning.plan import Plan, counts
-from reprocess.report import Summary
-from reprocess.simulation.archive import SimulationSummary
-from reprocess.wording import size_text
+from reprocess.reporting import plaintext
+from reprocess.reporting.report import Summary
+from reprocess.reporting.wording import size_text
+from reprocess.simulation.options import SimulationSummary
 
 Show = Callable[[int, int | None, str], None]
 
@@ -46,7 +46,8 @@ def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
 def scan_record(done: Scan) -> dict[str, Any]:
     """Put what a scan did into JSON values."""
     names = ("new", "changed", "unchanged", "vanished", "unreadable", "pointers", "requests")
-    return {name: getattr(done, name) for name in names} | {"ignored": dict(done.ignored), "objects": done.catalogue.rows}
+    record: dict[str, Any] = {name: getattr(done, name) for name in names}
+    return record | {"ignored": dict(done.ignored), "objects": done.catalogue.rows}
 
 
 def scan_text(done: Scan) -> str:
@@ -120,6 +121,13 @@ def summary_record(summary: Summary) -> dict[str, Any]:
 def summary_text(summary: Summary) -> str:
     """Say how a campaign ended."""
     return plaintext.render(summary).rstrip("\n")
+
+
+def closing_text(summary: Summary) -> str:
+    """Say in one line how many candidates ended in which class."""
+    found = ", ".join(f"{count:,} {name}" for name, count in summary.classes.items() if count)
+    state = "the sum closes" if summary.closes else f"REMAINDER {summary.remainder.total:,}"
+    return f"{summary.candidates:,} candidates: {found}; {state}"
 
 
 def simulation_text(made: SimulationSummary, url: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from reprocess import errors, quicklook
+from reprocess import errors
 from reprocess.archive import mirror
 from reprocess.calibration import detector1
 from reprocess.calibration.facts import Facts
@@ -31,6 +31,7 @@ from reprocess.formats import level1b, prepared, product, region, tail
 from reprocess.formats import reference as reference_format
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
+from reprocess.reporting import quicklook
 from reprocess.shelf import Shelf
 from reprocess.storage.counting import CountingStore
 from reprocess.storage.store import Store
@@ -136,7 +137,7 @@ def run(task: Task) -> Outcome:
         ended, message, temporary = error.outcome_class, str(error), error.temporary
     except MemoryError as error:
         ended, temporary = errors.OutOfMemory.outcome_class, errors.OutOfMemory.temporary
-        message = f"{task.unit}: not enough memory ({error}). Give workers more memory, or lower the memory limit of units."
+        message = f"{task.unit}: not enough memory ({error}). Give workers more, or lower the memory limit of units."
     except Exception as error:
         _LOG.exception("unit %s failed", task.unit)
         ended, message, temporary = "own-error", f"{task.unit}: {type(error).__name__}: {error}", False

@@ -73,8 +73,9 @@ def _weighted_slope(groups: Real, noise: PixelNoise, *, out: Real) -> None:
 
 
 def _median_difference(groups: Real) -> Real:
-    """Return the median of the first differences of ramps, (group, pixel)."""
+    """Return the median of the first differences of ramps, (group, pixel); overwrites them."""
     count = len(groups) - 1
-    differences = groups[1:] - groups[:-1]
-    lower, upper = selection.order_statistics(differences, ((count - 1) // 2, count // 2))
+    for early, late in zip(groups, groups[1:], strict=False):
+        np.subtract(late, early, out=early)
+    lower, upper = selection.order_statistics(groups[:-1], ((count - 1) // 2, count // 2))
     return (lower + upper) / 2

@@ -129,7 +129,7 @@ def fit_flagged(
 
 def _without_lone_groups(flags: Flags) -> Flags:
     """Return flags with DO_NOT_USE in all groups of ramps that have one good group, PERSISTENCE not counted."""
-    good = np.count_nonzero(flags & np.uint8(0xFF ^ PERSISTENCE) == 0, axis=0)
+    good = selection.count_of(flags & np.uint8(0xFF ^ PERSISTENCE) == 0)
     return flags | np.where(good == 1, np.uint8(DO_NOT_USE), np.uint8(0))
 
 
@@ -137,12 +137,12 @@ def _lone_first_group(flags: Flags, cadence: Cadence) -> NDArray[np.bool_]:
     """Tell which ramps are timed as a lone first group."""
     if cadence.suppress_one_group:
         return np.zeros(flags.shape[1], np.bool_)
-    return (flags[0] == 0) & (np.count_nonzero(flags == 0, axis=0) == 1)
+    return (flags[0] == 0) & (selection.count_of(flags == 0) == 1)
 
 
 def _failed(flags: Flags) -> Flags:
     """Return DO_NOT_USE for ramps without a usable group, and SATURATED too if the first group is."""
-    unusable = np.all(flags & _UNUSABLE, axis=0)
+    unusable = np.logical_and.reduce(flags & _UNUSABLE != 0, axis=0)
     saturated = flags[0] & np.uint8(SATURATED)
     return np.where(unusable | (saturated != 0), np.uint8(DO_NOT_USE), np.uint8(0)) | saturated
 
@@ -172,7 +172,8 @@ def _sums(
 ) -> Sums:
     """Fit all segments and add up each ramp's."""
     found = segments.find_segments(flags)
-    found = found.chosen(flags[0].take(found.ramp) & SATURATED == 0)
+    if np.any(flags[0] & SATURATED):
+        found = found.chosen(np.flatnonzero(flags[0].take(found.ramp) & SATURATED == 0))
     pixel = pixel_of_ramp.take(found.ramp)
     noise = noise.of(pixel)
     length = found.length.astype(np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +98,10 @@ def fit(
     errors.Unsupported
         If another algorithm than OLS_C is asked for.
     """
-    dark = np.zeros_like(gain) if dark_current is None else dark_current
-    check_layout(data, groupdq, pixeldq=pixeldq, gain=gain, readnoise=readnoise, dark_current=dark)
+    images = {"pixeldq": pixeldq, "gain": gain, "readnoise": readnoise}
+    if dark_current is not None:
+        images["dark_current"] = dark_current
+    check_layout(data, groupdq, **images)
     values = {**STEP.parameters, **parameters}
     _check(readout, values)
     groupdq = _with_groups_left_out(groupdq, values["firstgroup"], values["lastgroup"])
@@ -106,15 +109,11 @@ def fit(
     groups = _used_groups(readout, facts)
     if groups is None or facts.saturated_groups[groups.start]:
         return None
-    pixeldq = np.where(gain > 0, pixeldq, pixeldq | np.uint32(NO_GAIN_VALUE | DO_NOT_USE))
-    scale = gain / np.float64(np.sqrt(2.0 * readout.nframes))
     ramps = _Ramps(
-        _flat(data[:, groups]),
-        _flat(groupdq[:, groups]),
-        pixeldq.reshape(-1),
-        gain.reshape(-1),
-        (readnoise * scale).astype(np.float32).reshape(-1),
-        dark.reshape(-1),
+        data=_flat(data[:, groups]),
+        groupdq=_flat(groupdq[:, groups]),
+        images={name: image.reshape(-1) for name, image in images.items()},
+        frames_of_difference=2.0 * readout.nframes,
     )
     with np.errstate(all="ignore"):
         return _fit(ramps, _cadence(readout, values, groups), data.shape[2:])
@@ -127,21 +126,28 @@ class _Ramps:
     Attributes
     ----------
     data, groupdq : array, (integration, group, pixel)
-    pixeldq, gain, read_noise, dark_current : array, (pixel,)
-        Read noise is that of a group in electrons.
+    images : mapping of str to array, (pixel,)
+        `pixeldq`, `gain`, `readnoise`, and `dark_current` if there is one, as `fit` takes them.
+    frames_of_difference : float
+        Frames in a difference of two groups.
     """
 
     data: NDArray[np.float32]
     groupdq: NDArray[np.uint8]
-    pixeldq: NDArray[np.uint32]
-    gain: NDArray[np.float32]
-    read_noise: NDArray[np.float32]
-    dark_current: NDArray[np.float32]
+    images: Mapping[str, NDArray[Any]]
+    frames_of_difference: float
 
     def noise(self, pixels: slice | NDArray[np.intp]) -> PixelNoise:
         """Return what decides the noise of some pixels."""
-        images = (self.gain, self.read_noise, self.dark_current)
-        return PixelNoise(*(image[pixels].astype(np.float64) for image in images))
+        gain = self.images["gain"][pixels].astype(np.float64)
+        read = self.images["readnoise"][pixels] * (gain / np.sqrt(self.frames_of_difference))
+        dark = self.images["dark_current"][pixels] if "dark_current" in self.images else np.zeros(len(gain))
+        return PixelNoise(gain, read.astype(np.float32).astype(np.float64), dark.astype(np.float64))
+
+    def pixeldq(self, pixels: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
+        """Return the flags of some pixels, with those of pixels without a positive gain."""
+        flags = self.images["pixeldq"][pixels]
+        return np.where(self.images["gain"][pixels] > 0, flags, flags | np.uint32(NO_GAIN_VALUE | DO_NOT_USE))
 
 
 def _check(readout: Readout, values: Mapping[str, Parameter]) -> None:
@@ -197,12 +203,12 @@ def _flat(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def _fit(ramps: _Ramps, cadence: flagged_ramps.Cadence, shape: tuple[int, ...]) -> Fit:
     """Fit all pixels as if they were without flags, then those that are not once more."""
-    nints, pixels = len(ramps.data), len(ramps.gain)
+    nints, pixels = len(ramps.data), ramps.data.shape[2]
     rate, rateints = _empty((pixels,)), _empty((nints, pixels))
     flagged = _fit_clean(ramps, cadence, rate, rateints)
     planes = ramps.data.shape[0] * ramps.data.shape[1]
     for chosen in batches(flagged, planes, values=_FLAGGED_VALUES):
-        pixeldq = ramps.pixeldq[chosen]
+        pixeldq = ramps.pixeldq(chosen)
         groups = ramps.data.take(chosen, axis=2), ramps.groupdq.take(chosen, axis=2)
         fitted = flagged_ramps.fit_flagged(*groups, pixeldq, ramps.noise(chosen), cadence)
         for result, part in zip((rate, rateints), fitted, strict=True):
@@ -230,10 +236,11 @@ def _fit_clean(ramps: _Ramps, cadence: flagged_ramps.Cadence, rate: Rate, ratein
         rate.err[block] = np.sqrt((photon + read) / nints)
         rate.var_poisson[block] = photon / nints
         rate.var_rnoise[block] = read / nints
-        rate.dq[block] = rateints.dq[:, block] = ramps.pixeldq[block]
+        pixeldq = ramps.pixeldq(block)
+        rate.dq[block] = rateints.dq[:, block] = pixeldq
         flags = ramps.groupdq[:, :, block] if planes is None else planes[:, block]
         flags = np.bitwise_or.reduce(flags.reshape(-1, flags.shape[-1]), axis=0)
-        plain = clean.valid & (flags == 0) & (ramps.pixeldq[block] & _UNUSABLE == 0)
+        plain = clean.valid & (flags == 0) & (pixeldq & _UNUSABLE == 0)
         others.append(np.flatnonzero(~plain) + block.start)
     return np.concatenate(others)
 

@@ -154,14 +154,16 @@ def layout(pixeldq: NDArray[np.uint32], readout: Readout, options: Options) -> L
     if not subarray or readout.outputs == 4:
         return _compact(list(_amplifiers(index, good, options)), list(_sides(index, good, options)))
     good &= (flags & np.uint32(dq.REFERENCE_PIXEL)) != 0
-    return _compact(list(_parities(index, good, options)), []) if good.any() else None
+    return _compact(list(_parities(index, good, options)), [])
 
 
-def _compact(columns: list[ColumnSet], sides: list[Side]) -> Layout:
-    """Number the pixels that are read from 0 on."""
+def _compact(columns: list[ColumnSet], sides: list[Side]) -> Layout | None:
+    """Number the pixels that are read from 0 on; None if there are none."""
     read = [pixels for _, *ends in columns for pixels in ends] + [pixels[good] for pixels, good in sides]
-    pixels = np.unique(np.concatenate(read))
-    last = max(len(pixels) - 1, 0)
+    pixels = np.unique(np.concatenate(read)) if read else np.zeros(0, np.intp)
+    if not len(pixels):
+        return None
+    last = len(pixels) - 1
 
     def number(wanted: NDArray[np.intp]) -> NDArray[np.intp]:
         return np.minimum(np.searchsorted(pixels, wanted), last)

@@ -31,9 +31,9 @@ class Segments:
     start: NDArray[np.intp]
     length: NDArray[np.intp]
 
-    def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Segments:
+    def chosen(self, which: NDArray[np.intp]) -> Segments:
         """Return some of the segments, or all in another order."""
-        return Segments(self.ramp[which], self.start[which], self.length[which])
+        return Segments(self.ramp.take(which), self.start.take(which), self.length.take(which))
 
 
 def find_segments(flags: NDArray[np.uint8]) -> Segments:
@@ -53,9 +53,9 @@ def find_segments(flags: NDArray[np.uint8]) -> Segments:
     """
     ngroups, nramps = flags.shape
     flags = flags & _KEPT_BITS
-    good = np.zeros((nramps, ngroups + 2), np.bool_)
-    np.equal(flags.T, 0, out=good[:, 1:-1])
-    edges = np.flatnonzero(good[:, 1:] != good[:, :-1])
+    good = np.zeros(1 + nramps * (ngroups + 1), np.bool_)  # a bad group before the first ramp and after each
+    good[1:].reshape(nramps, ngroups + 1)[:, :-1] = np.equal(flags, 0).T
+    edges = np.flatnonzero(good[1:] != good[:-1])
     ramp = edges[0::2] // (ngroups + 1)
     start = edges[0::2] - ramp * (ngroups + 1)
     length = edges[1::2] - edges[0::2]
@@ -73,7 +73,7 @@ def _without_single_groups(segments: Segments) -> Segments:
     first = np.flatnonzero(leads)
     longest = np.maximum.reduceat(segments.length, first)
     longest = np.repeat(longest, np.diff(first, append=len(leads)))
-    return segments.chosen((segments.length > 1) | (leads & (longest == 1)))
+    return segments.chosen(np.flatnonzero((segments.length > 1) | (leads & (longest == 1))))
 
 
 def slopes(
@@ -104,11 +104,17 @@ def slopes(
     if np.isnan(np.add.reduce(flat)):
         flat = np.nan_to_num(flat, nan=0.0, posinf=np.inf, neginf=-np.inf)
     slope = np.where(segments.length == 1, one, rise)
-    order = np.argsort(-segments.length, kind="stable")
-    order = order[: np.count_nonzero(segments.length > 2)]
-    if order.size:
-        slope[order] = _weighted(flat, first[order], segments.length[order], power[order], nramps)
+    long = np.flatnonzero(segments.length > 2)
+    if long.size:
+        order = long.take(_falling(segments.length.take(long)))
+        slope[order] = _weighted(flat, first.take(order), segments.length.take(order), power.take(order), nramps)
     return slope
+
+
+def _falling(length: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the stable order of falling lengths; lengths of two bytes are sorted by their digits."""
+    narrow = np.int16 if length.max() < 1 << 15 else np.intp
+    return np.argsort((-length).astype(narrow), kind="stable")
 
 
 def _weighted(
@@ -126,7 +132,7 @@ def _weighted(
     nramps : int
         Distance between two groups of a ramp.
     """
-    lengths = np.unique(length)
+    lengths = np.flatnonzero(np.bincount(length))
     tables = [optimal_weights.coefficients(int(each)) for each in lengths]
     offset = np.zeros(int(lengths[-1]) + 1, np.intp)
     offset[lengths] = np.cumsum([0] + [table.size for table in tables[:-1]])

@@ -127,10 +127,20 @@ def median_of_known(values: NDArray[Real]) -> NDArray[np.float64]:
     values : float array, (n, pixel)
         Overwritten.
     """
-    missing = np.isnan(values)
-    known = len(values) - np.count_nonzero(missing, axis=0)
-    np.copyto(values, np.inf, where=missing)
+    known = count_of(~np.isnan(values))
+    np.fmin(values, values.dtype.type(np.inf), out=values)
     ascending = ordered(values)
     lower = at_rank(ascending, np.maximum(known - 1, 0) // 2).astype(np.float64)
     upper = at_rank(ascending, np.minimum(known // 2, len(values) - 1)).astype(np.float64)
     return np.where(known > 0, (lower + upper) / 2, np.nan)
+
+
+def count_of(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return how many values of each pixel are marked along the first axis.
+
+    Parameters
+    ----------
+    marked : bool array, (n, pixel)
+    """
+    narrow = np.uint8 if len(marked) < 256 else np.intp
+    return np.add.reduce(marked, axis=0, dtype=narrow).astype(np.intp)

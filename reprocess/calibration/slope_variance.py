@@ -32,7 +32,7 @@ class PixelNoise:
 
     def of(self, pixels: NDArray[np.intp]) -> PixelNoise:
         """Return the noise of some pixels."""
-        return PixelNoise(self.gain[pixels], self.read_noise[pixels], self.dark_current[pixels])
+        return PixelNoise(*(each.take(pixels) for each in (self.gain, self.read_noise, self.dark_current)))
 
 
 def photon_variance(rate: Real, noise: PixelNoise, length: Real | int, time_s: Real | float) -> Real:

@@ -1,0 +1,1 @@
+"""The demonstration, and the embedded S3 endpoint that it runs on."""

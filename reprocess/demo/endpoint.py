@@ -1,4 +1,4 @@
-"""An S3 endpoint on loopback, for the demonstration and for trying things out: moto's server in a process of its own.
+"""An S3 endpoint on loopback for the demonstration: moto's server in a process of its own.
 
 It keeps everything in memory and temporary files and forgets it when it stops. It checks no checksums and no credentials.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 
 from reprocess import errors
@@ -60,6 +61,25 @@ def serve() -> Iterator[str]:
         yield url
     finally:
         _stop(process)
+
+
+def make_bucket(url: str, name: str) -> None:
+    """Make a bucket at an embedded endpoint, which asks for no signature.
+
+    Raises
+    ------
+    StorageUnavailable
+        The endpoint did not make it.
+    """
+    request = urllib.request.Request(f"{url}/{name}", method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            return
+    except OSError as error:
+        raise errors.StorageUnavailable(f"The embedded endpoint {url} made no bucket {name}: {error}.") from error
+
+
+_TIMEOUT_S = 30
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -19,6 +19,8 @@ BLOCK = 2880
 CARD = 80
 FIRST_BYTES = 20 * BLOCK  # holds both headers of nearly every Level 1b file
 _LONGEST_HEADER = 512 * BLOCK
+_BITPIX = (8, 16, 32, 64, -32, -64)
+_MOST_AXES = 999
 _END = b"END" + b" " * 77
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
 _INTEGER = re.compile(rb"[+-]?\d+\Z")
@@ -102,19 +104,34 @@ def parse_value(field: bytes) -> Card | None:
     return _real(text)
 
 
-def data_bytes(header: Header) -> int:
-    """Bytes of the data that follow a header, without padding (FITS standard 4.0, equation 2)."""
-    axes = int(header.get("NAXIS", 0))
+def data_bytes(header: Header, *, name: str) -> int:
+    """Bytes of the data that follow a header, without padding (FITS standard 4.0, equation 2).
+
+    Raises
+    ------
+    WrongLayout
+        A keyword that lays out the data is not there or has no possible value; the message calls the header `name`.
+    """
+    axes = _size(header, "NAXIS", name)
     if axes == 0:
         return 0
-    pixels = math.prod(int(header.get(f"NAXIS{axis}", 0)) for axis in range(1, axes + 1))
-    groups, parameters = int(header.get("GCOUNT", 1)), int(header.get("PCOUNT", 0))
+    if header.get("BITPIX") not in _BITPIX or axes > _MOST_AXES:
+        raise errors.WrongLayout(f"{name} has BITPIX = {header.get('BITPIX')!r}, NAXIS = {axes}: no FITS data are so.")
+    pixels = math.prod(_size(header, f"NAXIS{axis}", name) for axis in range(1, axes + 1))
+    groups, parameters = (_size(header, keyword, name, default) for keyword, default in (("GCOUNT", 1), ("PCOUNT", 0)))
     return abs(int(header["BITPIX"])) // 8 * groups * (parameters + pixels)
 
 
 def padded(size: int) -> int:
     """`size` bytes rounded up to whole FITS blocks."""
     return -(-size // BLOCK) * BLOCK
+
+
+def _size(header: Header, keyword: str, name: str, default: int | None = None) -> int:
+    value = header.get(keyword, default)
+    if type(value) is not int or value < 0:
+        raise errors.WrongLayout(f"{name} has {keyword} = {value!r}, not a whole number.")
+    return value
 
 
 def _check_first_card(data: bytes, name: str, size: int, start: int) -> None:

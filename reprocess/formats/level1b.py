@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reprocess import errors
-from reprocess.exposure import Band, Card, CatalogueEntry, Header
+from reprocess.exposure import Band, Card, CatalogueEntry
 from reprocess.formats import keywords
-from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, parse_header
+from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, padded, parse_header
 from reprocess.storage.store import ByteRange, Stamp, Store
 
 _PIXEL_BYTES = 2
@@ -78,7 +78,7 @@ def read_entry(data: bytes, stamp: Stamp, location: str, dataset: str, level: st
     if isinstance(primary, NeedMore):
         return primary
     header = {key: value for key, value in primary.header.items() if key not in keywords.STRUCTURE}
-    start = primary.end + data_bytes(primary.header)
+    start = primary.end + padded(data_bytes(primary.header, name=f"{stamp.key}: its primary header"))
     if start >= stamp.size:
         raise errors.MissingExtension(f"{stamp.key} has no SCI extension: it ends after its primary header.")
     science = parse_header(data, name=stamp.key, size=stamp.size, start=start)
@@ -201,28 +201,18 @@ def _science_shape(unit: HeaderUnit, stamp: Stamp, layout: Layout | None) -> tup
         raise errors.MissingExtension(
             f"{stamp.key}: its first extension has EXTNAME = {header.get('EXTNAME')!r} where SCI must be."
         )
-    _check_structure(header, stamp.key)
+    end = unit.end + data_bytes(header, name=f"{stamp.key}: SCI")
     if layout:
         found = {"NAXIS": header["NAXIS"], "BITPIX": header["BITPIX"], "BZERO": header.get("BZERO", 0)}
         wanted = {"NAXIS": layout.axes, "BITPIX": layout.bitpix, "BZERO": layout.bzero}
         for keyword, value in wanted.items():
             if found[keyword] != value:
                 raise errors.WrongLayout(f"{stamp.key}: SCI has {keyword} = {found[keyword]!r}, not {value}.")
-    end = unit.end + data_bytes(header)
     if end > stamp.size:
         raise errors.Truncated(
             f"{stamp.key} has {stamp.size} bytes, but the data of SCI end at byte {end}. Fetch the file again."
         )
     return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
-
-
-def _check_structure(header: Header, key: str) -> None:
-    axes = header.get("NAXIS")
-    names = ["BITPIX", "NAXIS", *(f"NAXIS{n}" for n in range(1, (axes if type(axes) is int else 0) + 1))]
-    for keyword in names:
-        value = header.get(keyword)
-        if type(value) is not int or (value < 0 and keyword != "BITPIX"):
-            raise errors.WrongLayout(f"{key}: SCI has {keyword} = {value!r}, not a whole number.")
 
 
 def _whole(entry: CatalogueEntry, keyword: str) -> int:

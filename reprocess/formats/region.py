@@ -52,9 +52,7 @@ def cut(reference: Reference, *, corner: Corner, shape: tuple[int, int]) -> Refe
     return replace(reference, arrays=arrays)
 
 
-def _window(
-    keywords: Mapping[str, Card], corner: Corner, shape: tuple[int, int], label: str
-) -> tuple[slice, slice]:
+def _window(keywords: Mapping[str, Card], corner: Corner, shape: tuple[int, int], label: str) -> tuple[slice, slice]:
     """Find the part in the frame of the reference, whose own corner is in SUBSTRT1 and SUBSTRT2."""
     slices = []
     for keyword, start, length in (("SUBSTRT2", corner[0], shape[0]), ("SUBSTRT1", corner[1], shape[1])):

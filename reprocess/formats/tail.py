@@ -70,7 +70,7 @@ def read_tail(store: Store, entry: CatalogueEntry) -> Level1bMetadata:
     first = _read(store, entry, 0, entry.sci_offset)
     primary = _whole_header(first, entry, 0)
     science = _whole_header(first, entry, primary.end)
-    extensions = dict(_tables(store, entry, science.end + padded(data_bytes(science.header))))
+    extensions = dict(_tables(store, entry, science.end + padded(data_bytes(science.header, name=f"{entry.key}: SCI"))))
     tree = _tree(extensions["ASDF"], entry.key) if "ASDF" in extensions else {}
     times = _times(extensions["INT_TIMES"], entry) if "INT_TIMES" in extensions else None
     return Level1bMetadata(
@@ -106,12 +106,12 @@ def _tables(store: Store, entry: CatalogueEntry, start: int) -> Iterator[tuple[s
     known = b""  # bytes from `start` on that came along with an earlier read
     while start + 1 < entry.size:
         unit, known = _extension(store, entry, start, known)
-        size = padded(data_bytes(unit.header))
         name = str(unit.header.get("EXTNAME", "")).strip().upper()
-        length = unit.end + size
+        size = data_bytes(unit.header, name=f"{entry.key}: {name or 'an extension'}")
+        length = unit.end + padded(size)
+        if start + unit.end + size > entry.size:
+            raise errors.Truncated(f"{entry.key} has {entry.size} bytes and ends within {name}. Fetch it again.")
         if name in ("INT_TIMES", "ASDF"):
-            if start + unit.end + data_bytes(unit.header) > entry.size:
-                raise errors.Truncated(f"{entry.key} has {entry.size} bytes and ends within {name}. Fetch it again.")
             whole = known if len(known) >= length else _read(store, entry, start, min(length, entry.size - start))
             yield name, whole[:length].ljust(length, b"\0")
         start, known = start + length, known[length:]
@@ -131,13 +131,13 @@ def _extension(store: Store, entry: CatalogueEntry, start: int, known: bytes) ->
 def _times(extension: bytes, entry: CatalogueEntry) -> npt.NDArray[np.void]:
     try:
         table = fits.BinTableHDU.fromstring(extension).data
-        columns = {name: np.asarray(table[name]) for name in INT_TIMES.names or ()}
-    except (OSError, KeyError, ValueError, TypeError, fits.VerifyError) as error:
+        times = np.empty(len(table), INT_TIMES)
+        for name in INT_TIMES.names or ():
+            times[name] = table[name]
+        return times
+    except Exception as error:
+        # astropy raises whatever its parts raise for damaged bytes
         raise errors.WrongLayout(f"{entry.key}: INT_TIMES cannot be read ({error}). Fetch the file again.") from error
-    times = np.empty(len(table), INT_TIMES)
-    for name, column in columns.items():
-        times[name] = column
-    return times
 
 
 def _mapping(node: object) -> Mapping[str, object]:

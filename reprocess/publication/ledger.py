@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Self
 
 from reprocess import errors
 from reprocess.exposure import Outcome
@@ -40,7 +41,7 @@ def prefix(campaign: str) -> str:
 
 @dataclass
 class Ledger:
-    """Appends the outcomes of one run; see `begin`. Flush it before its outcomes are relied on.
+    """Appends the outcomes of one run; see `begin`. As a context manager it is flushed however the block ends.
 
     Attributes
     ----------
@@ -63,6 +64,12 @@ class Ledger:
     _number: int = 1
     _pending: list[Outcome] = field(default_factory=list)
     _since: float = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
 
     def append(self, outcome: Outcome) -> None:
         """Take an outcome, and write a batch when it is full or old."""

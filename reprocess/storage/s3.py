@@ -100,7 +100,7 @@ class S3Store(Store):
     async def _piece(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
         """Read the bytes that are there between `start` and `end`."""
         path = self._full(key)
-        options: Any = {"range": (start, end), "if_match": etag or None}
+        options: Any = {"range": (start, end)} | ({"if_match": etag} if etag else {})
         with s3_errors.door(self.url, key):
             try:
                 answer = await obstore.get_async(use.data, path, options=options)

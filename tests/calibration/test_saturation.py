@@ -109,7 +109,7 @@ class TestFlagAveraged:
 
     @pytest.mark.parametrize(("value", "lost"), [(874, False), (875, True)])
     def test_an_average_that_reaches_the_diluted_threshold(self, value, lost):
-        """Frames 9 to 12 average to 10.5/12 of the last: from 875 on the group began to saturate; its square is lost."""
+        """Frames 9 to 12 average to 10.5/12 of the last: from 875 on the group began to saturate; a square is lost."""
         flags = averaged(ramp(10, 20, value, 1500), 4)
 
         square = np.zeros((7, 7), bool)

@@ -132,4 +132,13 @@ class TestDataBytes:
         """The data units of images and tables have the length that astropy gives them."""
         with fits.open(files.flight_file(files.GUIDER)) as file:
             for hdu in file:
-                assert header.padded(header.data_bytes(dict(hdu.header))) == hdu.fileinfo()["datSpan"]
+                assert header.padded(header.data_bytes(dict(hdu.header), name="x")) == hdu.fileinfo()["datSpan"]
+
+    @pytest.mark.parametrize(
+        "change", [{"NAXIS": "2"}, {"NAXIS1": -1}, {"NAXIS2": None}, {"BITPIX": 7}, {"NAXIS": 10**9}]
+    )
+    def test_impossible_layouts(self, change):
+        """A layout that no data can have is refused by name."""
+        cards = {"BITPIX": 16, "NAXIS": 2, "NAXIS1": 3, "NAXIS2": 4, **change}
+        with pytest.raises(errors.WrongLayout, match=next(iter(change))):
+            header.data_bytes({key: value for key, value in cards.items() if value is not None}, name="x_uncal.fits")

@@ -87,6 +87,7 @@ class TestReadReference:
             ("superbias", files.reference({"SCI": IMAGE, "DQ": FLAGS[:4]}), "different frames"),
         ],
     )
+    @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
     def test_damage(self, type, data, words):
         """What cannot be used is named with its file and type."""
         with pytest.raises(errors.DamagedReference, match=words) as caught:

@@ -46,3 +46,23 @@ def official(tmp_path_factory):
     from tests.parity import official_steps
 
     return official_steps
+
+
+@pytest.fixture(scope="session")
+def same(official, tmp_path_factory):
+    """Compares this package with the official steps up to one of them; official runs are made once."""
+    from tests.calibration import exposures
+    from tests.parity import steps
+
+    trails = {}
+
+    def compare(step, plan, parameters=None):
+        exposure = exposures.make(plan)
+        key = repr((plan, parameters))
+        if key not in trails:
+            trails[key] = official.trail(exposure, tmp_path_factory.mktemp("official"), parameters)
+        ours = steps.after(step, exposure, parameters)
+        steps.assert_same(ours, trails[key][step])
+        return ours
+
+    return compare

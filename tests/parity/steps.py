@@ -1,12 +1,36 @@
 """Runs the first steps of this package's stage 1 as the official ones are run, and compares."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from reprocess.calibration import chain, facts, preparation
 from reprocess.calibration.steps import STEPS, resolve
 from reprocess.exposure import Band
+from tests.calibration.exposures import FGS, NIRISS, Plan
 
 BEFORE_JUMP = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current")
+
+# Exposures that all steps before jump are held against the official ones with.
+PLANS = {
+    "single frames": Plan(),
+    "averaged frames, a gap, two integrations": Plan(ngroups=6, nframes=4, groupgap=1, nints=2),
+    "bright": Plan(ngroups=7, nframes=4, brightness=3000),
+    "NIRISS": replace(NIRISS, nints=2, row_start=100),
+    "FGS with four outputs": replace(FGS, outputs=4, rows=48),
+    "upper corner with four outputs": Plan(
+        fast_axis=1, slow_axis=-2, row_start=1984, column_start=1990, columns=58, outputs=4
+    ),
+    "no reference pixels": Plan(row_start=700, column_start=900),
+    "one group": Plan(ngroups=1),
+    "capacitance, one kernel": Plan(kernel="plain"),
+    "capacitance, a kernel for each pixel": Plan(kernel="pixel", nints=2),
+    "five frames divided by eight": Plan(nframes=5, frame_divisor=8, rows=32),
+    "short dark": Plan(ngroups=6, dark_groups=3),
+    "short dark, averaged": Plan(ngroups=6, nframes=2, groupgap=1, dark_groups=7),
+    "dark of coarser readout": Plan(dark_nframes=2),
+    "nothing given": Plan(missing=("mask", "saturation", "superbias", "linearity", "dark")),
+}
 
 
 def after(last, exposure, parameters=None):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -79,6 +80,27 @@ class TestLedger:
 
         assert (first.epoch, second.epoch) == (1, 2)
         assert ledger.read(store, CAMPAIGN)["u"].outcome_class == "published"
+
+    def test_flushed_at_the_end(self, store):
+        """Leaving the block writes what is pending, also when it is left by an exception."""
+
+        def interrupted():
+            with begin(store) as book:
+                book.append(outcome("u"))
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert list(ledger.read(store, CAMPAIGN)) == ["u"]
+
+    def test_the_order_is_that_of_the_last_words(self, store):
+        """Units come in the order in which their last outcomes were recorded."""
+        book = begin(store)
+        for unit in ("a", "b", "a"):
+            book.append(outcome(unit))
+        book.flush()
+
+        assert list(ledger.read(store, CAMPAIGN)) == ["b", "a"]
 
     def test_many_epochs_stay_in_order(self, store):
         """Epochs and batches are ordered as numbers."""
@@ -168,6 +190,27 @@ class TestFlush:
 
         assert list(ledger.read(store, CAMPAIGN)) == ["a"]
         assert len(list(store.list())) == 2
+
+    def test_after_a_long_silence(self, store):
+        """What has gathered while the store was away is written in batches, nothing is lost."""
+        down = []
+
+        def hook(name, key, perform):
+            if down and not key.endswith("-00000000.json"):
+                raise errors.StorageUnavailable("no answer")
+            return perform()
+
+        book = begin(Watched(store, hook))
+        book.batch = 2
+        down.append(True)
+        for i in range(5):
+            with contextlib.suppress(errors.StorageUnavailable):
+                book.append(outcome(f"u{i}"))
+        down.clear()
+        book.flush()
+
+        assert list(ledger.read(store, CAMPAIGN)) == [f"u{i}" for i in range(5)]
+        assert len(list(store.list())) == 4
 
 
 class TestClose:

@@ -83,6 +83,13 @@ class TestWriteVersion:
         assert store.get(key).data == b"from another campaign"
         assert publish.read_version(store, samples.DATASET, NEW) is None
 
+    def test_our_bytes_without_a_digest(self, store, either_way):
+        """A file that is there with our bytes is ours, also if its writer declared no digest."""
+        for name, data in samples.files(NEW).items():
+            store.put(manifests.prefix(samples.DATASET, NEW) + name, data)
+
+        assert publish_version(store, NEW, writer="a") == "published"
+
     def test_other_manifest(self, store):
         """A version whose manifest tells another story is refused."""
         publish.write_version(store, samples.draft(NEW), samples.files(NEW))
@@ -100,6 +107,37 @@ class TestWriteVersion:
 
         with pytest.raises(errors.Truncated):
             publish.write_version(store, samples.draft(NEW), {f"{samples.DATASET}_rate.fits": failing})
+
+    def test_the_store_hides_the_failure(self, store, monkeypatch):
+        """A failure of the source is told also if the store makes a failure of its own out of it."""
+        monkeypatch.setattr(publish, "SINGLE_PUT_BYTES", 100)
+
+        def hook(name, key, perform):
+            try:
+                return perform()
+            except errors.BadData as error:
+                raise errors.StorageUnavailable("the upload broke off") from error
+
+        def failing():
+            yield b"x" * 600
+            raise errors.Truncated("raw.fits ends early")
+
+        with pytest.raises(errors.Truncated):
+            publish.write_version(
+                Watched(store, hook), samples.draft(NEW), {"a.fits": failing()}, patience=samples.HURRIED
+            )
+
+    def test_no_answer_for_what_is_there(self, store, monkeypatch):
+        """Without an answer, parts that come only once are digested to the end and compared with what is stored."""
+        monkeypatch.setattr(publish, "SINGLE_PUT_BYTES", 100)
+        publish.write_version(store, samples.draft(NEW), {"a.fits": b"x" * 500})
+        fault = Fault(1, errors.StorageUnavailable("no answer"), after=False)
+
+        manifest = publish.write_version(
+            Watched(store, fault), samples.draft(NEW), {"a.fits": iter([b"x" * 50] * 10)}, patience=samples.HURRIED
+        )
+
+        assert manifest.files[0].size == 500
 
     def test_parts_that_come_only_once(self, store, monkeypatch):
         """An answer that was lost is looked up, so parts that cannot be made again are not needed again."""

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as told, or passes the request on to a real S3 and then loses the answer."""
+"""A small HTTP server that answers as told, or passes the request on to a real S3 and then loses or cuts the answer."""
 
 import contextlib
 import http.client
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 LOSE_THE_ANSWER = "lose the answer"
+CUT_THE_ANSWER = "cut the answer"
 PASS_ON = "pass on"
 Answer = str | tuple[int, str]
 
@@ -20,6 +21,7 @@ class FaultyServer:
         self.upstream = urlsplit(upstream)
         self.decide = decide
         self.requests: Counter[str] = Counter()
+        self.signed = 0
         self.lock = threading.Lock()
         self.url = ""
 
@@ -27,6 +29,7 @@ class FaultyServer:
         with self.lock:
             self.requests[handler.command] += 1
             number = self.requests[handler.command]
+            self.signed += "Authorization" in handler.headers
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         answer = self.decide(handler.command, handler.path, number)
         if isinstance(answer, tuple):
@@ -38,7 +41,7 @@ class FaultyServer:
         if answer == LOSE_THE_ANSWER:
             handler.close_connection = True
             return
-        _reply(handler, status, headers, text)
+        _reply(handler, status, headers, text, cut=answer == CUT_THE_ANSWER)
 
     def _pass_on(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         with contextlib.closing(http.client.HTTPConnection(self.upstream.netloc)) as connection:
@@ -47,7 +50,9 @@ class FaultyServer:
             return response.status, response.getheaders(), response.read()
 
 
-def _reply(handler: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+def _reply(
+    handler: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], body: bytes, *, cut: bool = False
+) -> None:
     handler.send_response_only(status)
     for name, value in headers:
         if name.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -58,7 +63,8 @@ def _reply(handler: BaseHTTPRequestHandler, status: int, headers: list[tuple[str
         handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
     if handler.command != "HEAD":
-        handler.wfile.write(body)
+        handler.wfile.write(body[: len(body) // 2] if cut else body)
+        handler.close_connection = handler.close_connection or cut
 
 
 @contextlib.contextmanager

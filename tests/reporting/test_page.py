@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from reprocess import page, quicklook, report
 from reprocess.exposure import Reason
 from reprocess.publication.manifest import File
-from tests.campaigns import SUPERBIAS, item, outcome, plan
+from reprocess.reporting import page, quicklook, report
+from tests.reporting.campaigns import SUPERBIAS, item, outcome, plan
 
 SCRIPT = "<script>alert(1)</script>"
 BREAKOUT = "\"'><img src=x onerror=alert(1)>"
@@ -157,7 +157,7 @@ def test_damaged_pictures_are_left_out(data):
 
 def test_same_in_every_process():
     """The page does not depend on the seed of hashes."""
-    code = "from tests.test_page import *; sys.stdout.write(page.render(campaign(SCRIPT), pictures=[picture()]))"
+    code = "from tests.reporting.test_page import *; sys.stdout.write(page.render(campaign(SCRIPT), pictures=[picture()]))"
 
     def run(seed):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}

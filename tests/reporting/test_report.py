@@ -4,10 +4,10 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from reprocess import report
 from reprocess.exposure import Reason
 from reprocess.publication.manifest import File
-from tests.campaigns import SUPERBIAS, VERSION, item, outcome, plan
+from reprocess.reporting import report
+from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
 
 CLASSES = ("published", "unchanged", "held-back", "bad-data", "worker-lost", "deferred", "cancelled", "unsupported")
 

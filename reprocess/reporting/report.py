@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from reprocess.effort import Effort, Tally, add_up, measure
 from reprocess.exposure import Outcome, Reason
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import ledger
 from reprocess.publication.manifest import File, prefix
-from reprocess.wording import plain
+from reprocess.reporting.effort import Effort, Tally, add_up, measure
+from reprocess.reporting.wording import plain
 
 T = TypeVar("T")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reprocess import plaintext, report, wording
-from tests.campaigns import SUPERBIAS, VERSION, item, outcome, plan
+from reprocess.reporting import plaintext, report, wording
+from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
 
 
 def text(a_plan, outcomes=(), **options):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reprocess.exposure import Outcome
-from reprocess.wording import plain
+from reprocess.reporting.wording import plain
 
 STAGES = ("read", "references", "calibrate", "write", "publish")
 """Stages of a unit in their order; others follow by name."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from reprocess.report import ModeRow, ReasonRow, Summary
-from reprocess.wording import duration_text, size_text
+from reprocess.reporting.report import ModeRow, ReasonRow, Summary
+from reprocess.reporting.wording import duration_text, size_text
 
 _WIDTH = 110
 _CELL = 60

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprocess import errors, quicklook
-from reprocess.quicklook import QuickLook, render, shrink
+from reprocess import errors
+from reprocess.reporting import quicklook
+from reprocess.reporting.quicklook import QuickLook, render, shrink
 
 GREEN = (0, 158, 115)
 
@@ -194,7 +195,7 @@ class TestBytes:
     def test_same_in_every_process(self):
         """Two processes make the same bytes, whatever the seed of hashes, time zone and language."""
         code = (
-            "from tests.test_quicklook import *; import hashlib;"
+            "from tests.reporting.test_quicklook import *; import hashlib;"
             "print(hashlib.sha256(render(look(sky(), sky() * 1.5)) + render(look(sky()))).hexdigest())"
         )
 

@@ -11,10 +11,10 @@ from functools import cache
 
 import jinja2
 
-from reprocess.effort import STAGES, Effort
-from reprocess.plaintext import throughput_text
-from reprocess.report import REMAINDER, ModeRow, PublishedRow, Summary
-from reprocess.wording import duration_text, plain, size_text
+from reprocess.reporting.effort import STAGES, Effort
+from reprocess.reporting.plaintext import throughput_text
+from reprocess.reporting.report import REMAINDER, ModeRow, PublishedRow, Summary
+from reprocess.reporting.wording import duration_text, plain, size_text
 
 _MEANINGS = {
     "current": "already what the target asks for",
@@ -93,7 +93,7 @@ def render(summary: Summary, *, pictures: Sequence[Picture] = ()) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reprocess"),
+        loader=jinja2.PackageLoader("reprocess.reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

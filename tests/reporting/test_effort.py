@@ -6,8 +6,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from reprocess import effort
-from tests.campaigns import outcome
+from reprocess.reporting import effort
+from tests.reporting.campaigns import outcome
 
 MODE = ("NIRCAM", "NRC_IMAGE")
 

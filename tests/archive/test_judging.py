@@ -1,0 +1,228 @@
+"""Judging whole archives: rules, mirror, fingerprints and verdicts together, on real stores and real rules."""
+
+import pytest
+
+from reprocess import errors
+from reprocess.archive import fingerprint, scan
+from reprocess.archive.context import load_context
+from reprocess.archive.judging import judge_archive, resolve_parameters
+from reprocess.calibration import detector1
+from reprocess.formats import records
+from reprocess.target import Target
+from tests.archive import small_rules
+from tests.archive.stores import CountingStore, dataset, fill, raw_key
+from tests.formats import files
+
+
+class World:
+    """A raw archive, a location of references, and an archive root."""
+
+    def __init__(self, cache):
+        self.raw, self.references, self.archive = CountingStore(), CountingStore(), CountingStore()
+        self.cache = cache
+        small_rules.add_files(self.references)
+        small_rules.add_context(self.references)
+
+    def judge(self, context="jwst_9001.pmap", parameters=None, software="0.1.0"):
+        return judge_archive(
+            scan.scan([self.raw], self.archive).catalogue.candidates(),
+            context=load_context(self.references, context, self.cache),
+            references=self.references,
+            archive=self.archive,
+            target=Target(context, ">=0.1", parameters or {}),
+            software=software,
+        )
+
+    def publish(self, judgement):
+        """Leave a pointer as a publication does."""
+        record = {
+            "dataset": judgement.entry.dataset,
+            "version": "v-1",
+            "software": "0.1.0",
+            "context": "jwst_9001.pmap",
+            "raw": fingerprint.raw_version(judgement.entry),
+            "fingerprint": fingerprint.to_record(judgement.fingerprint),
+            "equivalents": [],
+        }
+        self.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+class TestJudgeArchive:
+    """`judge_archive`."""
+
+    def test_nothing_published(self, world):
+        """A new exposure is missing its product, and everything that calibrating it needs is known."""
+        fill(world.raw, [dataset(1)])
+
+        (found,) = world.judge()
+
+        assert (found.verdict.state, found.failure_class) == ("missing", "")
+        assert tuple(file.type for file in found.references) == small_rules.TYPES
+        assert [link.step for link in found.fingerprint] == ["raw", *(step.name for step in detector1.STEPS)]
+        assert set(found.parameters) == {step.name for step in detector1.STEPS}
+        assert found.locality == detector1.locality(detector1.STEPS)
+
+    def test_what_was_published_is_current(self, world):
+        """A product made to a judgement is not stale by the next one."""
+        fill(world.raw, [dataset(1)])
+        world.publish(world.judge()[0])
+
+        assert world.judge()[0].verdict.state == "current"
+
+    def test_context_with_new_files(self, world):
+        """Of the files that a new context selects, only those with another payload make anything stale."""
+        fill(world.raw, [dataset(1)])
+        world.publish(world.judge()[0])
+        small_rules.add_files(world.references, ["dark"], 2, seed=2)
+        small_rules.add_files(world.references, ["gain"], 2, history=["the same pixels again"])
+        small_rules.add_context(world.references, "jwst_9002.pmap", {"dark": 2, "gain": 2})
+        small_rules.add_context(world.references, "jwst_9003.pmap", {"gain": 2})
+
+        (stale,) = world.judge("jwst_9002.pmap")
+        (renamed,) = world.judge("jwst_9003.pmap")
+
+        (reason,) = stale.verdict.reasons
+        assert (reason.kind, reason.reference_type, stale.verdict.restart) == ("reference", "dark", "dark_current")
+        assert (renamed.verdict.state, renamed.verdict.restart) == ("stale-in-name-only", None)
+
+    def test_raw_replaced(self, world):
+        """A raw object that was replaced makes its product stale."""
+        fill(world.raw, [dataset(1)])
+        world.publish(world.judge()[0])
+        world.raw.put(raw_key(dataset(1)), files.uncal())
+
+        assert [reason.kind for reason in world.judge()[0].verdict.reasons] == ["raw-changed"]
+
+    def test_parameters_of_the_target(self, world):
+        """A parameter that the target changes is a reason; one that it repeats, as another kind of number, is none."""
+        fill(world.raw, [dataset(1)])
+        world.publish(world.judge()[0])
+
+        (same,) = world.judge(parameters={"jump": {"rejection_threshold": 4}})
+        (other,) = world.judge(parameters={"jump": {"rejection_threshold": 5.0}})
+
+        assert same.verdict.state == "current"
+        assert (other.verdict.reasons[0].new, other.verdict.restart) == ("rejection_threshold=5.0", "jump")
+
+    def test_each_file_is_mirrored_once(self, world):
+        """Many exposures with the same files cost one copy of each, and a second judgement reads the index only."""
+        fill(world.raw, [dataset(number) for number in range(1, 8)])
+        found = world.judge()
+        copied = {key for key in world.references.reads if key.startswith("references/")}
+        again = world.judge()
+
+        assert len({judgement.references for judgement in found}) == 1
+        assert copied == {f"references/jwst/nircam/{small_rules.file_name(kind)}" for kind in small_rules.TYPES}
+        assert {world.references.reads[key] for key in copied} == {1}
+        assert [one.fingerprint for one in again] == [one.fingerprint for one in found]
+
+    def test_one_failure_fails_one_candidate(self, world):
+        """Whatever is wrong with one candidate is told of that one, in a class of its own."""
+        fill(world.raw, [dataset(1)])
+        fill(world.raw, [dataset(2)], primary={"EXP_TYPE": "NRS_IFU"})
+        fill(world.raw, [dataset(3)], primary={"EXP_TYPE": None})
+        fill(world.raw, [dataset(4)], primary={"DATE-OBS": None})
+        fill(world.raw, [dataset(5)], primary={"INSTRUME": "MIRI"})
+        fill(world.raw, [dataset(6)], primary={"NGROUPS": 9})
+        world.raw.put(raw_key(dataset(7)), b"no FITS")
+        world.raw.put("odd_uncal.fits", b"")
+
+        found = {one.entry.dataset: one for one in world.judge()}
+
+        classes = {name: one.failure_class for name, one in found.items()}
+        assert classes == {
+            dataset(1): "",
+            dataset(2): "unsupported",
+            dataset(3): "bad-data",
+            dataset(4): "bad-data",
+            dataset(5): "reference",
+            dataset(6): "bad-data",
+            dataset(7): "bad-data",
+            "odd_uncal.fits": "bad-data",
+        }
+        for name, one in found.items():
+            if one.failure_class:
+                assert name in one.failure
+                assert one.verdict.state == "unknown"
+
+    def test_missing_and_damaged_files(self, world):
+        """A file that is missing or damaged fails the exposures that need it, and the message names it."""
+        fill(world.raw, [dataset(1)])
+        small_rules.add_context(world.references, "jwst_9002.pmap", {"dark": 7})
+        world.references.put(f"references/jwst/nircam/{small_rules.file_name('gain', 8)}", b"no FITS")
+        small_rules.add_context(world.references, "jwst_9003.pmap", {"gain": 8})
+
+        (missing,) = world.judge("jwst_9002.pmap")
+        (damaged,) = world.judge("jwst_9003.pmap")
+
+        assert (missing.failure_class, damaged.failure_class) == ("reference", "reference")
+        assert small_rules.file_name("dark", 7) in missing.failure
+        assert small_rules.file_name("gain", 8) in damaged.failure
+
+    def test_type_without_file(self, world):
+        """A type that the rules call not applicable is no failure: the step does without, and no file is listed."""
+        fill(world.raw, [dataset(1)])
+        small_rules.add_context(world.references, "jwst_9002.pmap", absent=["ipc"])
+
+        (found,) = world.judge("jwst_9002.pmap")
+
+        assert found.failure_class == ""
+        assert "ipc" not in [file.type for file in found.references]
+
+    def test_skipped_step_needs_no_file(self, world):
+        """The files of a step that the target skips are not even fetched."""
+        fill(world.raw, [dataset(1)])
+
+        world.judge(parameters={"ipc": {"skip": True}})
+
+        assert f"references/jwst/nircam/{small_rules.file_name('ipc')}" not in world.references.reads
+
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ({"software": "0.0.1"}, "asks for software >=0.1, and this is 0.0.1"),
+            ({"parameters": {"jumb": {}}}, "jumb"),
+            ({"parameters": {"jump": {"treshold": 1}}}, "treshold"),
+            ({"parameters": {"jump": {"rejection_threshold": "high"}}}, "type float"),
+            ({"parameters": {"jump": {"skip": 1}}}, "type bool"),
+        ],
+    )
+    def test_impossible_target(self, world, changes, named):
+        """A target that cannot be met is refused at once, whatever the archive holds."""
+        with pytest.raises(errors.TargetError, match=named):
+            world.judge(**changes)
+
+    def test_progress(self, world):
+        """Progress counts candidates."""
+        fill(world.raw, [dataset(1), dataset(2)])
+        seen = []
+        candidates = scan.scan([world.raw], world.archive).catalogue.candidates()
+
+        judge_archive(
+            candidates,
+            context=load_context(world.references, "jwst_9001.pmap", world.cache),
+            references=world.references,
+            archive=world.archive,
+            target=Target("jwst_9001.pmap", "0.1.0"),
+            software="0.1.0",
+            progress=seen.append,
+        )
+
+        assert seen == [1, 2]
+
+
+class TestResolveParameters:
+    """`resolve_parameters`."""
+
+    def test_defaults_and_target(self):
+        """What the target does not say is the default of the code."""
+        found = resolve_parameters(detector1.STEPS, {"jump": {"rejection_threshold": 6}})
+
+        defaults = {step.name: dict(step.parameters) for step in detector1.STEPS}
+        assert found == {**defaults, "jump": {**defaults["jump"], "rejection_threshold": 6.0}}
+        assert type(found["jump"]["rejection_threshold"]) is float

@@ -1,0 +1,74 @@
+"""Plans as frozen records."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from reprocess import errors
+from reprocess.exposure import Reason, Verdict
+from reprocess.planning import plan, planner
+from tests.planning.test_planner import judgement, make
+
+
+class TestSeal:
+    """`seal`."""
+
+    def test_order_does_not_matter(self):
+        """The digest names what will be done, not the order in which it was found."""
+        assert make(judgement("a"), judgement("b")) == make(judgement("b"), judgement("a"))
+
+    @pytest.mark.parametrize("field", ["created", "software", "context", "target", "references"])
+    def test_everything_counts(self, field):
+        """Another value of any field is another plan."""
+        one = make(judgement())
+
+        other = plan.seal(replace(one, **{field: "other"}))
+
+        assert other.digest != one.digest
+
+    def test_items_count(self):
+        """Another item is another plan."""
+        assert make(judgement("a")).digest != make(judgement("a", state="current")).digest
+
+
+class TestBytes:
+    """`to_bytes` and `from_bytes`."""
+
+    def test_round_trip(self):
+        """A plan comes back equal, with all its records."""
+        made = make(judgement("a"), judgement("b", failure_class="bad-data", failure="why"))
+
+        assert plan.from_bytes(plan.to_bytes(made), name="p") == made
+
+    def test_edited(self):
+        """A plan that somebody edited is refused."""
+        record = json.loads(plan.to_bytes(make(judgement())))
+        record["plan"]["items"][0]["action"] = "none"
+
+        with pytest.raises(errors.PlanError, match="was edited"):
+            plan.from_bytes(json.dumps(record).encode(), name="p")
+
+    @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"kind":"plan","schema":9,"digest":"","plan":{}}'])
+    def test_no_plan(self, data):
+        """Bytes that are no plan, or one of another schema, are refused by name."""
+        with pytest.raises(errors.PlanError, match="plans/x"):
+            plan.from_bytes(data, name="plans/x")
+
+
+class TestCounts:
+    """`counts`."""
+
+    def test_every_candidate_is_counted(self):
+        """Each way of counting verdicts, actions and instruments adds up to the number of candidates."""
+        reasons = (Reason("reference", "jump", "gain", "a", "b"), Reason("software", "jump"))
+        stale = planner.item(replace(judgement("a"), verdict=Verdict("a", "stale", reasons, "jump")), 10**10)
+        others = [planner.item(judgement("b", "current"), 10**10)]
+        others.append(planner.item(judgement("c", failure_class="unsupported", failure="no"), 10**10))
+
+        found = plan.counts([stale, *others])
+
+        assert found["verdict"] == {"current": 1, "stale": 2}
+        assert found["action"] == {"calibrate": 1, "none": 1, "unsupported": 1}
+        assert found["instrument"] == {"NIRCAM": 3}
+        assert found["reason"] == {"reference: gain": 1, "software": 2}
