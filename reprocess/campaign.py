@@ -32,7 +32,7 @@ from reprocess.reporting import page, plaintext, report
 from reprocess.settings import ExecutionSettings, Settings
 from reprocess.storage import open_store
 from reprocess.storage.store import Store
-from reprocess.target import Target
+from reprocess.target import Target, read_target
 
 Progress = Callable[[int, int | None, str], None]
 """Called with how many are done, how many there are, and a word on the last one."""
@@ -151,14 +151,14 @@ def _plan_of(
         software=__version__,
         progress=None if progress is None else lambda done: progress(done, len(candidates), "exposures"),
     )
-    limit = target.limits.get("memory_limit_mb", archive.settings.execution.memory_limit_mb)
+    limit = target.memory_limit_mb or archive.settings.execution.memory_limit_mb
     return planner.plan(
         judgements,
         created=created or _now(),
         software=__version__,
         target=target,
         references=references,
-        memory_limit_bytes=int(limit) * _MEGABYTE,
+        memory_limit_bytes=limit * _MEGABYTE,
     )
 
 
@@ -191,7 +191,6 @@ def run(
     digest: str,
     *,
     executor: Executor | None = None,
-    zarr: bool = False,
     progress: Progress | None = None,
 ) -> report.Summary:
     """Do what a plan says: work off its units, move pointers, write the report.
@@ -200,8 +199,6 @@ def run(
     ----------
     executor : Executor, optional
         Stays open; without it one is opened as the settings say, and closed.
-    zarr : bool
-        Write the rates of each integration as Zarr too.
 
     Raises
     ------
@@ -220,7 +217,7 @@ def run(
         book = ledger.begin(archive.store, made.digest[:16])
         try:
             with nullcontext(executor) if executor else _executor(archive.settings.execution) as running:
-                _work_off(archive, made, waiting, running, book=book, zarr=zarr, progress=progress)
+                _work_off(archive, made, waiting, running, book=book, progress=progress)
         finally:
             book.flush()
     # The time of this run says nothing of what earlier runs did.
@@ -242,14 +239,13 @@ def _work_off(
     executor: Executor,
     *,
     book: Ledger,
-    zarr: bool,
     progress: Progress | None,
 ) -> None:
     """Run the units of `waiting`, publish what they wrote, and note how each ended."""
     items = {item.dataset: item for item in waiting}
     writer, done = str(uuid.uuid4()), 0
     attempts = archive.settings.execution.attempts
-    tasks = _tasks(archive, made, waiting, zarr)
+    tasks = _tasks(archive, made, waiting)
     for outcome in executor.run(worker.run, tasks, retry=is_temporary, attempts=attempts):
         if outcome.dataset not in items:
             _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
@@ -283,9 +279,10 @@ def _publish(archive: Archive, made: Plan, item: Item, outcome: Outcome, writer:
     return replace(outcome, outcome_class="published", seconds=seconds)
 
 
-def _tasks(archive: Archive, made: Plan, waiting: list[Item], zarr: bool) -> Iterator[Task]:
+def _tasks(archive: Archive, made: Plan, waiting: list[Item]) -> Iterator[Task]:
     """Make the units: first the references that are not prepared yet, then the exposures that wait for them."""
     header = replace(made, items=())
+    target = read_target(made.target, name=f"target of plan {made.digest[:12]}")
     ready = {stamp.key for stamp in archive.store.list("references/ready/")}
     preparing = {}
     for item in waiting:
@@ -297,7 +294,7 @@ def _tasks(archive: Archive, made: Plan, waiting: list[Item], zarr: bool) -> Ite
     for item in waiting:
         after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
         raw = archive.raw[item.entry.location]
-        yield from _units(worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=zarr), after)
+        yield from _units(worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr), after)
 
 
 def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:

@@ -200,10 +200,9 @@ def plan(ctx: click.Context, archive: str, target: str, references: str | None, 
 @_archive
 @click.argument("digest", metavar="DIGEST")
 @_with(_cluster)
-@click.option("--zarr", is_flag=True, help="Write rateints as Zarr too.")
 @_json
 @click.pass_context
-def run(ctx: click.Context, /, archive: str, digest: str, zarr: bool, as_json: bool, **execution: object) -> None:
+def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execution: object) -> None:
     """Do what the plan DIGEST says: calibrate, write versions, publish, report.
 
     Killed at any time, the same command goes on where it was. What is done is not done again.
@@ -213,7 +212,7 @@ def run(ctx: click.Context, /, archive: str, digest: str, zarr: bool, as_json: b
 
     opened = _open(ctx, archive, **execution)
     with terminal.progress("calibrating", enabled=not as_json) as progress:
-        summary = campaign.run(opened, digest, progress=progress, zarr=zarr)
+        summary = campaign.run(opened, digest, progress=progress)
     _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
     sys.exit(_exit_code(summary))
 

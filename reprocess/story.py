@@ -45,13 +45,15 @@ def _lines(item: Item, plan: Plan | None, pointer: Pointer | None) -> Iterator[s
     if item.action == "fail":
         yield f"  It cannot be calibrated ({item.failure_class}): {item.failure}"
         return
+    if pointer is not None and pointer.version == item.version and item.action == "calibrate":
+        yield "  That plan was carried out: readers see what it made. Before it:"
     yield f"  {_STATES[item.verdict.state]}"
     for reason in item.verdict.reasons:
         yield f"  - {say(reason)}"
     if item.verdict.restart:
         yield f"  The earliest step whose inputs changed is {item.verdict.restart}."
     if item.action == "calibrate":
-        yield f"  What would be written: version {item.version}."
+        yield f"  Its version is {item.version}."
 
 
 def _published(pointer: Pointer | None) -> Iterator[str]:

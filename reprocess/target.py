@@ -8,8 +8,11 @@ A target is pinned in a TOML file and never ambient::
     [parameters.jump]
     rejection_threshold = 5.0
 
+    [products]
+    zarr = true                       # the rates of each integration as Zarr too
+
     [limits]
-    memory_limit_mb = 1500
+    memory_limit_mb = 1500            # larger exposures are cut into slabs
 
     [budget.NRC_IMAGE]                # never part of a fingerprint
     changed_pixels = 0.01
@@ -20,12 +23,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from reprocess import errors
 
 Value = bool | int | float | str
-_TABLES = ("parameters", "limits", "budget")
+T = TypeVar("T")
+_TABLES = ("parameters", "products", "limits", "budget")
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,12 @@ class Target:
         Version of this package, or a range of versions.
     parameters : mapping of step name to mapping of parameter name to value
         What differs from the defaults of the code.
-    limits, budget : mapping
-        Bounds of a run and expected differences; they never enter a fingerprint.
+    zarr : bool
+        Whether each version also holds the rates of each integration as Zarr.
+    memory_limit_mb : int
+        Memory of one worker in MB (10^6 bytes); 0 for the one of the settings.
+    budget : mapping
+        Expected differences. Like products and limits, they never enter a fingerprint.
     text : str
         The file as it was read; kept with every plan.
     """
@@ -49,7 +57,8 @@ class Target:
     context: str
     software: str
     parameters: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
-    limits: Mapping[str, Value] = field(default_factory=dict)
+    zarr: bool = False
+    memory_limit_mb: int = 0
     budget: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     text: str = ""
 
@@ -82,10 +91,24 @@ def read_target(text: str, *, name: str) -> Target:
         context=_text(table, "context", name),
         software=_text(table, "software", name),
         parameters={step: _table(nested["parameters"], step, name) for step in nested["parameters"]},
-        limits=nested["limits"],
+        zarr=_choice(nested["products"], "products", "zarr", False, name),
+        memory_limit_mb=_choice(nested["limits"], "limits", "memory_limit_mb", 0, name),
         budget={mode: _table(nested["budget"], mode, name) for mode in nested["budget"]},
         text=text,
     )
+
+
+def _choice(table: Mapping[str, Any], section: str, key: str, default: T, name: str) -> T:
+    """Read the one key that a section may have."""
+    unknown = sorted(set(table) - {key})
+    if unknown:
+        raise errors.TargetError(f"{name}: [{section}] has no key {unknown[0]!r}. It has {key}.")
+    value = table.get(key, default)
+    if type(value) is not type(default):
+        raise errors.TargetError(
+            f"{name}: [{section}] {key} is {value!r}; it must be of type {type(default).__name__}."
+        )
+    return value
 
 
 def _text(table: Mapping[str, Any], key: str, name: str) -> str:

@@ -10,10 +10,12 @@ import logging
 import pickle
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
 from reprocess.reporting import quicklook
 from reprocess.shelf import Shelf
+from reprocess.storage import open_store
 from reprocess.storage.counting import CountingStore
 from reprocess.storage.store import Store
 
@@ -312,11 +315,21 @@ def _write(desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str])
         f"{item.dataset}_quicklook.png": picture(rate, item),
         "provenance.json": provenance.to_bytes(plan, item, products=names, statuses=statuses, log=info.log),
     }
-    with desk.meter.stage("write"):
+    with desk.meter.stage("write"), tempfile.TemporaryDirectory(prefix="reprocess-") as directory:
         if desk.work.zarr:
-            place = manifest.prefix(item.dataset, item.version) + f"{item.dataset}_rateints.zarr"
-            prepared.write_rateints_zarr(desk.archive, place, rateints, {"dataset": item.dataset})
+            files |= _zarr_files(rateints, item, directory)
         publish.write_version(desk.archive, manifest.draft(plan, item), files)
+
+
+def _zarr_files(rateints: Rate, item: Item, directory: str) -> dict[str, publish.Content]:
+    """Write the rates of each integration as Zarr on disk, so that its objects are published like any file."""
+    name, aside = f"{item.dataset}_rateints.zarr", open_store(directory)
+    prepared.write_rateints_zarr(aside, name, rateints, {"dataset": item.dataset, "unit": "DN/s"})
+    return {stamp.key: partial(_parts, aside, stamp.key) for stamp in aside.list(name)}
+
+
+def _parts(store: Store, key: str) -> list[bytes]:
+    return [store.get(key).data]
 
 
 def product_info(plan: Plan, item: Item, statuses: Mapping[str, str]) -> product.ProductInfo:

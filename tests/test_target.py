@@ -7,6 +7,8 @@ context = "jwst_0541.pmap"
 software = ">=0.1"
 [parameters.jump]
 rejection_threshold = 5.0
+[products]
+zarr = true
 [limits]
 memory_limit_mb = 900
 [budget.NRC_IMAGE]
@@ -23,7 +25,8 @@ class TestReadTarget:
             context="jwst_0541.pmap",
             software=">=0.1",
             parameters={"jump": {"rejection_threshold": 5.0}},
-            limits={"memory_limit_mb": 900},
+            zarr=True,
+            memory_limit_mb=900,
             budget={"NRC_IMAGE": {"changed_pixels": 0.01}},
             text=TEXT,
         )
@@ -37,6 +40,9 @@ class TestReadTarget:
             ('context = 3\nsoftware = "1"', "context"),
             (TEXT + "[parameter.jump]\n", "parameter"),
             ('context = "a"\nsoftware = "1"\nparameters = 3', "parameters"),
+            (TEXT.replace("zarr", "parquet"), "parquet"),
+            (TEXT.replace("true", "1"), "zarr is 1"),
+            (TEXT.replace("900", "'900'"), "memory_limit_mb"),
             ('context = "a"\nsoftware = "1"\n[parameters]\njump = 3', "jump"),
         ],
     )

@@ -100,6 +100,7 @@ class Context:
         self._mapping = mapping
         self._rules: dict[tuple[str, str], _Rule | None] = {}
         self._answers: dict[tuple[Any, ...], str | None] = {}
+        self._parameter_types: dict[str, tuple[str, ...]] = {}
 
     def best_references(self, header: Header, types: Sequence[str]) -> dict[str, str | None]:
         """Select the reference file of each type.
@@ -132,8 +133,11 @@ class Context:
 
     def parameter_types(self, header: Header) -> tuple[str, ...]:
         """List the types of parameter files (``pars-...``) that the context has rules on for an instrument."""
-        imap = self._imap(_parameters(header)["META.INSTRUMENT.NAME"])
-        return tuple(sorted(kind for kind in imap.selections.keys() if kind.startswith("pars-")))  # noqa: SIM118
+        instrument = _condition(header.get("INSTRUME", _UNDEFINED))
+        if instrument not in self._parameter_types:
+            kinds = self._imap(instrument).get_filekinds()
+            self._parameter_types[instrument] = tuple(sorted(kind for kind in kinds if kind.startswith("pars-")))
+        return self._parameter_types[instrument]
 
     def _best(self, parameters: Mapping[str, str], date: str, rule: _Rule | None) -> str | None:
         if rule is None:

@@ -50,6 +50,9 @@ class Judgement:
         What the steps together must see.
     failure_class, failure : str
         Why it cannot be calibrated: an outcome class and a sentence; empty when it can.
+    parameter_files : tuple of str
+        Parameter files (``pars-...``) that the context selects for these steps. They are told and not applied:
+        parameters are the defaults of the code and what the target says.
     """
 
     entry: CatalogueEntry
@@ -60,6 +63,7 @@ class Judgement:
     locality: Locality = _NOTHING
     failure_class: str = ""
     failure: str = ""
+    parameter_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class _Need:
     steps: tuple[Step, ...]
     parameters: Parameters
     names: Mapping[str, str | None]
+    parameter_files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -209,9 +214,16 @@ def _need(entry: CatalogueEntry, context: Context, parameters: _Parameters) -> _
         level1b.check_layout(entry)
         resolved = parameters.of(steps)
         names = context.best_references(entry.header, fingerprint.used_types(steps, resolved))
+        return _Need(steps, resolved, names, _parameter_files(entry, context, steps))
     except (errors.BadData, errors.Unsupported, errors.ReferenceFileError) as error:
         return _Failure(error.outcome_class, _naming(entry, error))
-    return _Need(steps, resolved, names)
+
+
+def _parameter_files(entry: CatalogueEntry, context: Context, steps: Sequence[Step]) -> tuple[str, ...]:
+    ours = {f"pars-{step.name.replace('_', '')}step" for step in steps} | {"pars-detector1pipeline"}
+    types = [kind for kind in context.parameter_types(entry.header) if kind in ours]
+    selected = context.best_references(entry.header, types) if types else {}
+    return tuple(sorted(name for name in selected.values() if name is not None))
 
 
 def _naming(entry: CatalogueEntry, error: Exception) -> str:
@@ -252,6 +264,7 @@ def _judge(candidate: Candidate, need: _Need | _Failure, files: _Files, software
         parameters=need.parameters,
         fingerprint=chain,
         locality=detector1.locality(need.steps, need.parameters),
+        parameter_files=need.parameter_files,
     )
 
 

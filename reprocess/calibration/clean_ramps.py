@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def _weighted_slope(groups: Real, noise: PixelNoise, *, out: Real) -> None:
 def _median_difference(groups: Real) -> Real:
     """Return the median of the first differences of ramps, (group, pixel); overwrites them."""
     count = len(groups) - 1
-    for early, late in zip(groups, groups[1:], strict=False):
+    for early, late in pairwise(groups):
         np.subtract(late, early, out=early)
     lower, upper = selection.order_statistics(groups[:-1], ((count - 1) // 2, count // 2))
     return (lower + upper) / 2

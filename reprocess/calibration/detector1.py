@@ -121,7 +121,7 @@ def calibrate(
     slab = slab or whole(readout)
     _check(raw, readout, slab, facts)
     chain = settle(references, readout=readout, settings=settings, band=slab.padded)
-    signal = facts.reference_signal if facts else reference_signal(raw, references, readout=readout, settings=settings)
+    signal = facts.reference_signal if facts else reference_signal(raw, chain)
     gain, readnoise = (_required(references, kind, chain) for kind in ("gain", "readnoise"))
     ramp = preparation.prepare(raw, chain, signal)
     groups = facts.groups if facts else RampFacts.of(ramp.groupdq, gain)

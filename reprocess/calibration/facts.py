@@ -84,14 +84,19 @@ def gather_facts(frames: Frames, references: References, *, readout: Readout, pa
     return Facts(meter.signal(), census.facts(_median_gain(references)))
 
 
-def reference_signal(
-    frames: Frames, references: References, *, readout: Readout, settings: Settings
-) -> refpix.Signal | None:
-    """Measure the reference signal of every group of a whole exposure; see `gather_facts`."""
-    chain = _settle_whole(references, readout, settings)
+def reference_signal(frames: Frames, chain: Chain) -> refpix.Signal | None:
+    """Measure the reference signal of every group of a whole exposure; see `gather_facts`.
+
+    Parameters
+    ----------
+    frames : iterable of uint16 or float32 array
+        As in `gather_facts`.
+    chain : Chain
+        Settled for all rows.
+    """
     meter = _Meter(chain)
     if meter.active:
-        for integration, group, frame in _numbered(frames, readout):
+        for integration, group, frame in _numbered(frames, chain.readout):
             meter.add(integration, group, chain.scaled(frame))
     return meter.signal()
 

@@ -137,14 +137,16 @@ def _lone_first_group(flags: Flags, cadence: Cadence) -> NDArray[np.bool_]:
     """Tell which ramps are timed as a lone first group."""
     if cadence.suppress_one_group:
         return np.zeros(flags.shape[1], np.bool_)
-    return (flags[0] == 0) & (selection.count_of(flags == 0) == 1)
+    lone: NDArray[np.bool_] = (flags[0] == 0) & (selection.count_of(flags == 0) == 1)
+    return lone
 
 
 def _failed(flags: Flags) -> Flags:
     """Return DO_NOT_USE for ramps without a usable group, and SATURATED too if the first group is."""
     unusable = np.logical_and.reduce(flags & _UNUSABLE != 0, axis=0)
     saturated = flags[0] & np.uint8(SATURATED)
-    return np.where(unusable | (saturated != 0), np.uint8(DO_NOT_USE), np.uint8(0)) | saturated
+    failed: Flags = np.where(unusable | (saturated != 0), np.uint8(DO_NOT_USE), np.uint8(0)) | saturated
+    return failed
 
 
 def _median_rates(values: NDArray[np.float32], flags: Flags, lone: NDArray[np.bool_], cadence: Cadence) -> Real:
@@ -183,7 +185,7 @@ def _sums(
     read = read_variance(noise, length, time_s)
 
     def added(each: Real) -> Real:
-        return np.bincount(found.ramp, weights=each, minlength=len(pixel_of_ramp))
+        return np.bincount(found.ramp, weights=each, minlength=len(pixel_of_ramp)).astype(np.float64, copy=False)
 
     return Sums(
         weighted=added(slope / read),
@@ -246,7 +248,8 @@ def _inverse_read_variance_with_lost(
     own = noise.of(pixel_of_ramp.take(ramp))
     read = read_variance(own, found.length.astype(np.float64), _times(found, lone, cadence))
     counted = (read > 0) & ((found.length < 3) | (own.gain > 0))
-    return np.bincount(ramp, weights=np.where(counted, 1 / read, 0.0), minlength=len(lost))
+    inverse = np.bincount(ramp, weights=np.where(counted, 1 / read, 0.0), minlength=len(lost))
+    return inverse.astype(np.float64, copy=False)
 
 
 def _replace_read_variance(combined: Fitted, rateints: Fitted, inverse: Real, lost: NDArray[np.bool_]) -> None:

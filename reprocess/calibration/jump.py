@@ -225,7 +225,7 @@ class _Ramps:
     @property
     def planes(self) -> int:
         """Values of one pixel."""
-        return self.data.shape[0] * self.data.shape[1]
+        return int(self.data.shape[0] * self.data.shape[1])
 
     def with_flag(self, bits: np.uint8) -> NDArray[np.intp]:
         """Return the pixels that have one of some flags in any group."""
@@ -253,7 +253,8 @@ class _Ramps:
         """
         row, column = quotient_and_remainder(differences, len(pixels))
         integration = row // (self.groupdq.shape[1] - 1)
-        return (row + integration + 1) * self.groupdq.shape[2] + pixels.take(column)
+        positions: NDArray[np.intp] = (row + integration + 1) * self.groupdq.shape[2] + pixels.take(column)
+        return positions
 
     def flag(self, hits: NDArray[np.bool_], pixels: NDArray[np.intp]) -> None:
         """Set JUMP_DET in the later group of each difference that is hit; hits are (int, diff, pixel)."""
@@ -324,7 +325,8 @@ def _flag_by_clipping(ramps: _Ramps, chosen: _Choice, *, whole: bool) -> None:
     for block in blocks(len(ramps.gain), ramps.planes):
         pixels = np.arange(block.start, block.stop)
         differences = ramps.differences(pixels)
-        rows = differences.reshape(len(differences) if chosen.clip_integrations else ramps.planes - len(differences), -1)
+        compared = len(differences) if chosen.clip_integrations else ramps.planes - len(differences)
+        rows = differences.reshape(compared, -1)
         hits = sigma_clip.clipped(rows, chosen.thresholds.normal).reshape(differences.shape)
         ramps.flag(hits, pixels)
     for integration in ramps.groupdq:

@@ -67,4 +67,4 @@ def power_class(
     below = np.zeros(ratio.shape, np.int8)
     for limit in _RATIOS:
         below += ratio < limit
-    return np.int8(len(_RATIOS)) - below
+    return len(_RATIOS) - below.astype(np.intp)

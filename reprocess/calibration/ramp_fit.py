@@ -98,15 +98,16 @@ def fit(
     errors.Unsupported
         If another algorithm than OLS_C is asked for.
     """
-    images = {"pixeldq": pixeldq, "gain": gain, "readnoise": readnoise}
+    images: dict[str, NDArray[Any]] = {"pixeldq": pixeldq, "gain": gain, "readnoise": readnoise}
     if dark_current is not None:
         images["dark_current"] = dark_current
     check_layout(data, groupdq, **images)
     values = {**STEP.parameters, **parameters}
     _check(readout, values)
-    groupdq = _with_groups_left_out(groupdq, values["firstgroup"], values["lastgroup"])
+    wanted = _wanted_groups(values["firstgroup"], values["lastgroup"], data.shape[1])
     facts = facts or RampFacts.of(groupdq)
-    groups = _used_groups(readout, facts)
+    groupdq = _with_only(groupdq, wanted)
+    groups = _used_groups(readout, facts, wanted)
     if groups is None or facts.saturated_groups[groups.start]:
         return None
     ramps = _Ramps(
@@ -171,32 +172,38 @@ def _cadence(readout: Readout, values: Mapping[str, Parameter], groups: slice) -
     )
 
 
-def _with_groups_left_out(groupdq: NDArray[np.uint8], first: Parameter, last: Parameter) -> NDArray[np.uint8]:
-    """Return the flags with DO_NOT_USE before and after the groups that were asked for, if that leaves any."""
-    end = groupdq.shape[1] - 1
+def _wanted_groups(first: Parameter, last: Parameter, ngroups: int) -> slice:
+    """Return the groups that were asked for; all, if that leaves fewer than two."""
     begin = max(int(first or 0), 0)
-    stop = end if last is None else int(last)
-    if begin >= stop or (begin == 0 and stop >= end):
+    end = ngroups - 1 if last is None else int(last)
+    return slice(0, ngroups) if begin >= end else slice(begin, min(end + 1, ngroups))
+
+
+def _with_only(groupdq: NDArray[np.uint8], wanted: slice) -> NDArray[np.uint8]:
+    """Return the flags with DO_NOT_USE in groups that are not wanted."""
+    if wanted == slice(0, groupdq.shape[1]):
         return groupdq
     groupdq = groupdq.copy()
-    groupdq[:, :begin] |= np.uint8(DO_NOT_USE)
-    groupdq[:, stop + 1 :] |= np.uint8(DO_NOT_USE)
+    groupdq[:, : wanted.start] |= np.uint8(DO_NOT_USE)
+    groupdq[:, wanted.stop :] |= np.uint8(DO_NOT_USE)
     return groupdq
 
 
-def _used_groups(readout: Readout, facts: RampFacts) -> slice | None:
+def _used_groups(readout: Readout, facts: RampFacts, wanted: slice) -> slice | None:
     """Return the groups that are fitted: for MIRI without those at the ends that are wholly DO_NOT_USE."""
-    dead = np.array(facts.dead_groups).all(axis=0)
-    if readout.instrument != "MIRI" or len(dead) == 1:
-        return slice(0, len(dead))
-    live = np.flatnonzero(~dead)
-    if not live.size:
+    ngroups = len(facts.saturated_groups)
+    if readout.instrument != "MIRI" or ngroups == 1:
+        return slice(0, ngroups)
+    dead = [all(each) for each in zip(*facts.dead_groups, strict=True)]
+    live = [group for group in range(wanted.start, wanted.stop) if not dead[group]]
+    if not live:
         return None
-    groups = slice(int(live[0]), len(dead) - int(dead[-1]))
+    last_is_dead = dead[-1] or wanted.stop < ngroups
+    groups = slice(live[0], ngroups - last_is_dead)
     return groups if groups.stop - groups.start >= 2 else None
 
 
-def _flat(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _flat(array: NDArray[Any]) -> NDArray[Any]:
     """Return (integration, group, row, column) with rows and columns as one axis."""
     return array.reshape(*array.shape[:2], -1)
 

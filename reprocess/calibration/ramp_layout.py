@@ -33,4 +33,4 @@ def check_layout(data: NDArray[np.float32], groupdq: NDArray[np.uint8], **images
         raise errors.WrongLayout(f"groupdq has shape {groupdq.shape}; it needs that of data, {data.shape}")
     for name, image in images.items():
         if image.shape != data.shape[2:]:
-            raise errors.WrongLayout(f"{name} has shape {image.shape}; it needs rows and columns of data, {data.shape[2:]}")
+            raise errors.WrongLayout(f"{name} has shape {image.shape}; it needs that of an image, {data.shape[2:]}")

@@ -57,7 +57,7 @@ class Options:
     sides : bool
         Whether the reference pixels at the ends of the rows are used.
     window : int
-        Rows of the running median, odd.
+        Rows of the running median. The official window of an even number of rows reaches one row further back.
     side_gain, clip : float
         Factor of the rows' signal; sigmas beyond which reference pixels of columns are left out.
     """
@@ -81,11 +81,10 @@ class Options:
             raise errors.Unsupported(
                 f"refpix_algorithm={parameters['refpix_algorithm']!r} of step refpix is not supported; use 'median'"
             )
-        window = int(parameters["side_smoothing_length"] or 1)
         return cls(
             parity=bool(parameters["odd_even_columns"]),
             sides=bool(parameters["use_side_ref_pixels"]),
-            window=window + 1 - window % 2,
+            window=max(1, int(parameters["side_smoothing_length"] or 1)),
             side_gain=float(parameters["side_gain"] or 0.0),
             clip=float(parameters["siglimit"] or 0.0),
         )
@@ -293,7 +292,7 @@ def clipped_mean(values: Values, clip: float) -> np.floating[Any]:
 def _running_median(values: Values, good: NDArray[np.bool_], window: int) -> NDArray[np.float64]:
     """Return the median of a window of rows around each row, reflected at the ends; NaN where no pixel is good."""
     reach = window // 2
-    rows = np.abs(np.arange(-reach, len(values) + reach))
+    rows = np.abs(np.arange(-reach, len(values) - reach + window - 1))
     rows = np.minimum(rows, 2 * (len(values) - 1) - rows)
     around = np.lib.stride_tricks.sliding_window_view(rows, window)
     usable = good[around].reshape(len(values), -1)

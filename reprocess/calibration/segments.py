@@ -103,7 +103,7 @@ def slopes(
     power = optimal_weights.power_class(rise, gain, read_variance)
     if np.isnan(np.add.reduce(flat)):
         flat = np.nan_to_num(flat, nan=0.0, posinf=np.inf, neginf=-np.inf)
-    slope = np.where(segments.length == 1, one, rise)
+    slope: NDArray[np.float64] = np.where(segments.length == 1, one, rise)
     long = np.flatnonzero(segments.length > 2)
     if long.size:
         order = long.take(_falling(segments.length.take(long)))
@@ -118,7 +118,7 @@ def _falling(length: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _weighted(
-    flat: NDArray[np.float32], first: NDArray[np.intp], length: NDArray[np.intp], power: NDArray[np.int8], nramps: int
+    flat: NDArray[np.float32], first: NDArray[np.intp], length: NDArray[np.intp], power: NDArray[np.intp], nramps: int
 ) -> NDArray[np.float64]:
     """Return the sums over pairs of opposite groups, for segments in the order of falling length.
 

@@ -143,4 +143,5 @@ def count_of(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
     marked : bool array, (n, pixel)
     """
     narrow = np.uint8 if len(marked) < 256 else np.intp
-    return np.add.reduce(marked, axis=0, dtype=narrow).astype(np.intp)
+    count: NDArray[np.intp] = np.add.reduce(marked, axis=0, dtype=narrow).astype(np.intp)
+    return count

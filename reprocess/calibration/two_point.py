@@ -87,15 +87,13 @@ def may_have_jumps(
     reach = np.maximum(largest - centre, centre - least)
     reach += np.maximum(np.abs(least), np.abs(largest)) * _SLACK
     limit = np.float32(float(thresholds.at(np.array(count))) ** 2)
-    quiet = reach * reach * _MARGIN < (np.abs(centre) + noise_variance) * limit
+    suspect: Hits = ~(reach * reach * _MARGIN < (np.abs(centre) + noise_variance) * limit)
     if iterative and count > 3:
-        quiet &= second != largest
-    return ~quiet
+        suspect |= second == largest
+    return suspect
 
 
-def single_pass_jumps(
-    differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds
-) -> Hits:
+def single_pass_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Hits:
     """Flag all differences that are further than the normal threshold from the median, at once.
 
     Parameters
@@ -114,9 +112,7 @@ def single_pass_jumps(
     return (jump_size > thresholds.normal) & np.isfinite(differences)
 
 
-def iterative_jumps(
-    differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds
-) -> Hits:
+def iterative_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Hits:
     """Flag the most deviant difference of each pixel, leave it out, and look again until none exceeds the threshold.
 
     It works on the sizes of the differences, without their signs, in ascending order. What deviates most is then at one
@@ -187,11 +183,14 @@ class _Run:
 
     def size(self, rank: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the size of a rank of each pixel."""
-        return self.ascending.reshape(-1).take(rank * self.ascending.shape[1] + self.pixels, mode="clip")
+        width = self.ascending.shape[1]
+        sizes: NDArray[np.float32] = self.ascending.reshape(-1).take(rank * width + self.pixels, mode="clip")
+        return sizes
 
     def excess(self, rank: NDArray[np.intp], centre: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return how far the size of a rank is from the median of its pixel."""
-        return np.abs((self.size(rank) - centre).astype(np.float32))
+        excess: NDArray[np.float32] = np.abs((self.size(rank) - centre).astype(np.float32))
+        return excess
 
     def clipped_median(self) -> NDArray[np.float64]:
         """Median without the largest (with all that equal it); of three, the median; of two, the smaller."""

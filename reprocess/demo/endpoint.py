@@ -1,6 +1,7 @@
 """An S3 endpoint on loopback for the demonstration: moto's server in a process of its own.
 
-It keeps everything in memory and temporary files and forgets it when it stops. It checks no checksums and no credentials.
+It keeps everything in memory and in temporary files, and forgets it when it stops. It checks neither checksums nor
+credentials.
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ class DaskExecutor(Executor):
             batch,
             tokens,
             # The common first part makes them one group, which the scheduler keeps in its own queue.
-            key=[token for token in tokens],
+            key=[("unit", token) for token in tokens],
             priority=priority,
             pure=False,
             retries=0,

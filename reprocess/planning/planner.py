@@ -82,7 +82,12 @@ def _rows(judgement: Judgement, memory_limit_bytes: int) -> int:
     if len(shape) != 4:
         raise errors.PlanError(f"its science array has shape {shape}, not four axes. Scan again.")
     integrations, groups, rows, columns = shape
-    return slabs.rows_per_slab((integrations, groups, rows, columns), memory_limit_bytes, judgement.locality)
+    return slabs.rows_per_slab(
+        (integrations, groups, rows, columns),
+        memory_limit_bytes,
+        judgement.locality,
+        reference_bytes=slabs.reference_bytes_per_pixel(file.size for file in judgement.references),
+    )
 
 
 def _failed(judgement: Judgement, failure_class: str, failure: str) -> Item:

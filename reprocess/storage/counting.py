@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CountingStore(Store):
     """A store that counts what passes through it; stores below it count together with it.
 
-    Calls are counted by the method's name and also when they fail; a sweep counts one ``sweep`` for each object, a
-    listing one ``list``. Bytes are those that were asked for and given. Traffic of `zarr` and repeated attempts are not seen.
+    Calls are counted by the method's name, also when they fail; a sweep counts one ``sweep`` for each object, a listing
+    one ``list``. Bytes are those that were given. Traffic of `zarr` and repeated attempts are not seen.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class CountingStore(Store):
         self._store.delete(key, etag=etag)
 
     def below(self, prefix: str) -> Store:
-        return CountingStore(self._store.below(prefix), self)
+        return CountingStore(self._store.below(prefix), self) if prefix else self
 
     def zarr(self, prefix: str) -> ZarrStore:
         return self._store.zarr(prefix)

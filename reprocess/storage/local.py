@@ -122,7 +122,9 @@ class LocalStore(Store):
                 self._path(key).unlink()
 
     def below(self, prefix: str) -> Store:
-        return LocalStore(self._root, keys.join(self._prefix, self._checked(prefix.removesuffix("/")))) if prefix else self
+        return (
+            LocalStore(self._root, keys.join(self._prefix, self._checked(prefix.removesuffix("/")))) if prefix else self
+        )
 
     def zarr(self, prefix: str) -> ZarrStore:
         from zarr.storage import LocalStore as ZarrLocalStore

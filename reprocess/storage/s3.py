@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import itertools
@@ -32,6 +33,7 @@ _PIECE_BYTES = 8 * 2**20
 _AT_ONCE = 16
 _SINGLE_PUT_LIMIT = 5 * 10**9
 _EMPTY_SIZE = re.compile(r"status code: 416|InvalidRange")
+_CONFLICT_PAUSES_S = (0.01, 0.05, 0.2, 1.0)
 _TYPE = "application/octet-stream"
 
 _log = logging.getLogger(__name__)
@@ -98,6 +100,15 @@ class S3Store(Store):
         return data, stamp
 
     async def _piece(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
+        for pause_s in _CONFLICT_PAUSES_S:
+            try:
+                return await self._attempt(use, key, start, end, etag)
+            except errors.CommitConflict:
+                # Ceph says so to readers of an object that is being replaced.
+                await asyncio.sleep(pause_s)
+        return await self._attempt(use, key, start, end, etag)
+
+    async def _attempt(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
         """Read the bytes that are there between `start` and `end`."""
         path = self._full(key)
         options: Any = {"range": (start, end)} | ({"if_match": etag} if etag else {})

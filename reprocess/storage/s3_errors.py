@@ -75,6 +75,8 @@ def _obstore(error: Exception, url: str, key: str) -> errors.StorageError:
     status, code = _found(_STATUS, text), _found(_CODE, text)
     if status:
         return answered(int(status), code, url, key)
+    if "redirect" in text:
+        return answered(301, code, url, key)
     if isinstance(error, FileNotFoundError):
         return answered(404, code, url, key)
     if isinstance(error, PreconditionError | AlreadyExistsError):

@@ -39,7 +39,7 @@ def add_files(store, kinds=TYPES, number=1, **options):
         store.put(f"references/jwst/nircam/{file_name(kind, number)}", reference_file(kind, **options))
 
 
-def add_context(store, name="jwst_9001.pmap", numbers=None, absent=()):
+def add_context(store, name="jwst_9001.pmap", numbers=None, absent=(), more=None):
     """Put a context with one rule for each type.
 
     Parameters
@@ -48,14 +48,16 @@ def add_context(store, name="jwst_9001.pmap", numbers=None, absent=()):
         Which delivery of a type the rule selects, 1 when it is left out.
     absent : types
         Types that are not applicable.
+    more : mapping of type to file name
+        Rules on further types.
     """
-    numbers = numbers or {}
+    numbers, more = numbers or {}, more or {}
     rules = {}
-    for kind in TYPES:
+    for kind in (*TYPES, *more):
         if kind in absent:
             rules[kind] = "N/A"
             continue
-        chosen = file_name(kind, numbers.get(kind, 1))
+        chosen = more.get(kind) or file_name(kind, numbers.get(kind, 1))
         rules[kind] = f"{name[:-5]}_nircam_{kind}.rmap"
         selector = f"Match({{\n    ('NRCA1',) : UseAfter({{\n        '2020-01-01 00:00:00' : '{chosen}',\n    }}),\n}})"
         head = {"filekind": kind.upper(), "instrument": "NIRCAM", "mapping": "REFERENCE"}

@@ -174,6 +174,20 @@ class TestJudgeArchive:
         assert found.failure_class == ""
         assert "ipc" not in [file.type for file in found.references]
 
+    def test_parameter_files(self, world):
+        """Parameter files that the context selects for these steps are told; those of other steps are not."""
+        fill(world.raw, [dataset(1)])
+        pars = {
+            "pars-jumpstep": "jwst_nircam_pars-jumpstep_0007.asdf",
+            "pars-photomstep": "jwst_nircam_pars-photomstep_1.asdf",
+        }
+        small_rules.add_context(world.references, "jwst_9002.pmap", more=pars)
+
+        (found,) = world.judge("jwst_9002.pmap")
+
+        assert found.parameter_files == ("jwst_nircam_pars-jumpstep_0007.asdf",)
+        assert found.failure_class == ""
+
     def test_skipped_step_needs_no_file(self, world):
         """The files of a step that the target skips are not even fetched."""
         fill(world.raw, [dataset(1)])

@@ -42,7 +42,7 @@ def after(last, exposure, parameters=None):
     settings = resolve(STEPS, wanted)
     readout = exposure.readout
     settled = chain.settle(exposure.references, readout=readout, settings=settings, band=Band(0, readout.rows))
-    signal = facts.reference_signal(exposure.raw, exposure.references, readout=readout, settings=settings)
+    signal = facts.reference_signal(exposure.raw, settled)
     ramp = preparation.prepare(exposure.raw, settled, signal)
     return ramp.data, ramp.groupdq, ramp.pixeldq, chain.statuses(settled)[last]
 

@@ -64,7 +64,7 @@ def test_gives_the_same_rates(official, tmp_path, plan):
     """Rates, errors, variances, flags and statuses with references that have NaN and DO_NOT_USE in them."""
     ours = compare(official, plan, tmp_path)
 
-    assert np.isfinite(ours.rate.sci).mean() > 0.5
+    assert np.isfinite(ours.rate.sci).mean() > 0.2
 
 
 def test_full_frame(official, tmp_path):

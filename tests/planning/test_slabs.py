@@ -40,19 +40,19 @@ class TestCut:
 class TestRowsPerSlab:
     """`rows_per_slab`."""
 
-    @given(SHAPES, st.integers(301 * 10**6, 4 * 10**9), HALOS)
+    @given(SHAPES, st.integers(251 * 10**6, 4 * 10**9), HALOS)
     def test_fits_the_limit(self, shape, limit, halo):
         """Every slab with its halo is forecast to fit, and as few slabs are made as the limit allows."""
         try:
             step = slabs.rows_per_slab(shape, limit, Locality(halo))
         except errors.PlanError:
-            assert slabs.forecast_bytes(shape, 1 + 2 * halo) > limit
+            assert slabs.forecast_bytes(shape, 1 + 2 * halo) > limit  # not even one row fits
             return
         cut = slabs.cut(shape[2], step, halo)
         assert all(slabs.forecast_bytes(shape, len(slab.padded)) <= limit for slab in cut)
         assert (step == 0) == (slabs.forecast_bytes(shape) <= limit)
 
-    @given(SHAPES, st.integers(301 * 10**6, 4 * 10**9), HALOS)
+    @given(SHAPES, st.integers(251 * 10**6, 4 * 10**9), HALOS)
     def test_equal_slabs(self, shape, limit, halo):
         """The last slab is smaller than the others by less than the number of slabs."""
         try:
@@ -68,7 +68,21 @@ class TestRowsPerSlab:
         least = slabs.forecast_bytes(shape, 11)
 
         with pytest.raises(errors.PlanError, match=f"{least / 1e6:.0f} MB .* Raise memory_limit_mb"):
-            slabs.rows_per_slab(shape, 301 * 10**6, Locality(5))
+            slabs.rows_per_slab(shape, 251 * 10**6, Locality(5))
+
+
+class TestReferenceBytesPerPixel:
+    """`reference_bytes_per_pixel`."""
+
+    def test_large_darks_count(self):
+        """A dark with many groups makes slabs smaller; flat references have a floor."""
+        dark = 2048 * 2048 * 800
+
+        assert slabs.reference_bytes_per_pixel([1000]) == slabs.FEWEST_REFERENCE_BYTES
+        assert slabs.reference_bytes_per_pixel([dark, dark]) == 1600
+        shape = (1, 10, 2048, 2048)
+        few, many = (slabs.rows_per_slab(shape, 10**9, Locality(), reference_bytes=size) for size in (64, 1600))
+        assert many < few
 
 
 class TestForecastBytes:

@@ -13,7 +13,21 @@ import pytest
 from reprocess import errors
 from reprocess.storage import Blob, ByteRange, RangeRequest, Stamp, Store
 
-ODD_KEYS = ["a b", "a%20b", "a+b", "a#b?c=d&e", "ä/ö", "a\\b", "{x}", "~", "a..b", "it's", "%", ".hidden/x", "a:b,c;d@e"]
+ODD_KEYS = [
+    "a b",
+    "a%20b",
+    "a+b",
+    "a#b?c=d&e",
+    "ä/ö",
+    "a\\b",
+    "{x}",
+    "~",
+    "a..b",
+    "it's",
+    "%",
+    ".hidden/x",
+    "a:b,c;d@e",
+]
 BAD_KEYS = ["", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/./b", "a\0b", "a\nb", "x" * 1025, "\ud800"]
 MEBI = 2**20
 

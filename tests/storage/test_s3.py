@@ -58,11 +58,12 @@ class TestCommits:
         etag = s3_store.put("swapped", b"old").etag
         with faulty_server.serve(s3_endpoint, lambda *_: LOSE_THE_ANSWER) as server:
             store = open_store(s3_store.url, endpoint=server.url)
+            calls = {
+                "put_if_absent": lambda: store.put_if_absent("a", b"new"),
+                "compare_and_swap": lambda: store.compare_and_swap("swapped", b"new", etag=etag),
+            }
             with pytest.raises(errors.StorageUnavailable, match="unknown"):
-                if commit == "put_if_absent":
-                    store.put_if_absent("a", b"new")
-                else:
-                    store.compare_and_swap("swapped", b"new", etag=etag)
+                calls[commit]()
             assert server.requests == {"PUT": 1}
 
         assert s3_store.get("a" if commit == "put_if_absent" else "swapped").data == b"new"
