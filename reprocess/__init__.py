@@ -2,7 +2,7 @@
 
 The trip, and where each stage lives::
 
-    scan      archive.catalogue      which exposures and products exist, and what do their headers say?
+    scan      archive.scan           which exposures and products exist, and what do their headers say?
     judge     archive.staleness      is this product stale, why, and from which step on?
     plan      planning               what will be done, at what cost? Immutable, named by a digest.
     run       campaign, worker       tasks to outcomes, on Dask or in this process

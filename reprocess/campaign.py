@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from reprocess import __version__, errors, story, worker
-from reprocess.archive import catalogue, judging, keys, root
+from reprocess.archive import catalogue, fingerprint, judging, keys, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
 from reprocess.execution import executors
@@ -24,7 +24,7 @@ from reprocess.exposure import Outcome
 from reprocess.planning import plan as plans
 from reprocess.planning import planner, slabs
 from reprocess.planning.plan import Item, Plan
-from reprocess.publication import ledger, publish
+from reprocess.publication import incarnation, ledger, publish
 from reprocess.publication import pointer as pointers
 from reprocess.publication.ledger import Ledger
 from reprocess.publication.manifest import Manifest
@@ -159,7 +159,28 @@ def _plan_of(
         target=target,
         references=references,
         memory_limit_bytes=limit * _MEGABYTE,
+        incarnations=_incarnations(archive, candidates, judgements),
     )
+
+
+def _incarnations(
+    archive: Archive, candidates: Sequence[catalogue.Candidate], judgements: Sequence[judging.Judgement]
+) -> Mapping[str, int]:
+    """Choose which incarnation of its version each candidate that may need work would write."""
+    wanted = []
+    for candidate, judgement in zip(candidates, judgements, strict=True):
+        if not judgement.failure_class and judgement.verdict.state not in ("current", "stale-in-name-only"):
+            run_key = fingerprint.run_key(fingerprint.raw_version(judgement.entry), judgement.fingerprint)
+            wanted.append((judgement.entry.dataset, run_key, _pointer(candidate)))
+    return incarnation.choose_all(archive.store, wanted)
+
+
+def _pointer(candidate: catalogue.Candidate) -> pointers.Pointer | None:
+    found = candidate.pointer
+    try:
+        return pointers.from_bytes(found.data, name=found.key) if found and not found.error else None
+    except errors.DamagedRecord:
+        return None  # the verdict has said so
 
 
 def find_plan(archive: Archive, digest: str) -> Plan:
@@ -395,6 +416,8 @@ def verify(archive: Archive, progress: Progress | None = None) -> Check:
         try:
             found, _ = pointers.read(archive.store, dataset)
             manifest = publish.read_version(archive.store, dataset, found.version) if found else None
+        except (errors.StorageUnavailable, errors.AccessDenied):
+            raise  # says nothing of the products
         except errors.ReprocessError as error:
             problems.append(str(error))
             continue
@@ -416,7 +439,6 @@ def explain(archive: Archive, dataset: str, target: Target | None = None) -> str
     UsageError
         Nothing is known of the dataset.
     """
-    pointer, _ = pointers.read(archive.store, dataset)
     if target is not None:
         made = _judge_one(archive, dataset, target)
     else:
@@ -426,6 +448,7 @@ def explain(archive: Archive, dataset: str, target: Target | None = None) -> str
         raise errors.UsageError(
             f"No plan of {archive.store.url} has a dataset {dataset!r}. Scan and plan first, or give --target."
         )
+    pointer, _ = pointers.read(archive.store, dataset)
     return story.tell(item, made, pointer)
 
 

@@ -68,8 +68,12 @@ def used_types(steps: Sequence[Step], parameters: Mapping[str, Mapping[str, Para
 
 def version_name(raw: Mapping[str, str | int], chain: Fingerprint, incarnation: int = 1) -> str:
     """Name the version that work with these inputs writes: run key and incarnation."""
-    run_key = _digest({"raw": dict(raw), "fingerprint": chain[-1].digest})[:_RUN_KEY_LENGTH]
-    return f"{run_key}-{incarnation}"
+    return f"{run_key(raw, chain)}-{incarnation}"
+
+
+def run_key(raw: Mapping[str, str | int], chain: Fingerprint) -> str:
+    """Name inputs: the version of the raw object, and what the target gives."""
+    return _digest({"raw": dict(raw), "fingerprint": chain[-1].digest})[:_RUN_KEY_LENGTH]
 
 
 def to_record(chain: Fingerprint) -> list[dict[str, Any]]:

@@ -269,5 +269,5 @@ def _judge(candidate: Candidate, need: _Need | _Failure, files: _Files, software
 
 
 def _failed(entry: CatalogueEntry, failure: _Failure) -> Judgement:
-    verdict = Verdict(entry.dataset, "unknown", (Reason("undecidable", fingerprint.RAW, old=failure.text),))
+    verdict = Verdict(entry.dataset, "unknown", (Reason("undecidable", fingerprint.RAW, old=failure.outcome_class),))
     return Judgement(entry, verdict, failure_class=failure.outcome_class, failure=failure.text)

@@ -22,7 +22,7 @@ READER = "1"
 """Revision of header reading; raising it makes the next scan read everything again."""
 
 _ATTEMPTS = 8
-_BATCH = 20_000
+_BATCH = 50_000  # objects whose entries are held at a time
 _STORAGE = errors.StorageError.outcome_class
 
 Progress = Callable[[int, int], None]
@@ -166,12 +166,12 @@ def _update(attempt: _Pass, kind: _Kind[Item], found: Mapping[str, list[Found]])
     for program in sorted(found):
         listing = inventory.digest(found[program], READER)
         part = old.get(program)
-        if part is not None and part.listing == listing:
+        if part is not None and part.listing == listing and part.key in _stored(attempt):
             parts[program] = part
             tally.unchanged += part.rows
             continue
         batch.append(_begin(attempt, kind, program, listing, found[program]))
-        if sum(len(work.pending) for work in batch) >= _BATCH:
+        if sum(len(work.found) for work in batch) >= _BATCH:
             parts |= _finish(attempt, kind, batch)
             batch = []
     return parts | _finish(attempt, kind, batch)
@@ -180,7 +180,7 @@ def _update(attempt: _Pass, kind: _Kind[Item], found: Mapping[str, list[Found]])
 def _begin(attempt: _Pass, kind: _Kind[Item], program: str, listing: str, found: list[Found]) -> _Work[Item]:
     """Sort a program's objects into those that are known and those to read."""
     before = attempt.base.parts[kind.name].get(program)
-    old = kind.load(attempt.archive, before) if before is not None else []
+    old = kind.load(attempt.archive, before) if before is not None and before.key in _stored(attempt) else []
     _count(attempt.tallies[kind.name], old, found)
     known = {_identity(item): item for item in old} if attempt.base.reader == READER else {}
     for part in _leftovers(attempt, kind, program, listing):

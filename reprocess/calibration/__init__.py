@@ -1,0 +1,1 @@
+"""Stage 1: from raw ramps to count rates, arrays in and arrays out."""

@@ -180,18 +180,20 @@ def statuses(chain: Chain) -> dict[str, str]:
     return {name: "SKIPPED" if used is None else "COMPLETE" for name, used in done.items()}
 
 
-def coefficients_of(reference: Reference, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """Return the coefficients and flags of a linearity reference.
+def coefficients_of(
+    reference: Reference, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.uint32]]:
+    """Return the coefficients of a linearity reference, those of the inverse if it has them, and its flags.
 
     Raises
     ------
     errors.DamagedReference
-        If it has no cube of at least two coefficients, or it does not fit.
+        If an array is no cube of at least two coefficients, or does not fit.
     """
-    coefficients = reference.array("coeffs", shape)
-    if coefficients.ndim != 3 or len(coefficients) < 2:
+    cubes = [reference.array(name, shape) if name in reference.arrays else None for name in ("coeffs", "inv_coeffs")]
+    if cubes[0] is None or any(cube is not None and (cube.ndim != 3 or len(cube) < 2) for cube in cubes):
+        found = {name: array.shape for name, array in reference.arrays.items()}
         raise errors.DamagedReference(
-            f"{reference.label}: array 'coeffs' has axes {coefficients.shape}, but must be (order, row, column) "
-            "with at least two orders"
+            f"{reference.label} has arrays {found}, but must have 'coeffs' of (order, row, column), two orders or more"
         )
-    return coefficients, reference.array("dq", shape)
+    return cubes[0], cubes[1], reference.array("dq", shape)

@@ -14,6 +14,8 @@ from reprocess.calibration.ramp import Ramp
 
 BLOCK_BYTES = 1 << 19
 
+Polynomials = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+
 
 def prepare(raw: NDArray[Any], chain: Chain, signal: refpix.Signal | None) -> Ramp:
     """Run the steps from group_scale to dark_current.
@@ -67,7 +69,7 @@ def _prepare_block(
     signal: refpix.Signal | None,
 ) -> None:
     """Fill some rows of the ramp, all integrations."""
-    coefficients, dark = _coefficients(chain, rows, ramp.pixeldq), _dark(chain, rows, ramp.pixeldq)
+    polynomials, dark = _polynomials(chain, rows, ramp.pixeldq), _dark(chain, rows, ramp.pixeldq)
     for number, groups in enumerate(counts):
         flags, first = ramp.groupdq[number, :, rows], onsets[number][rows]
         if chain.limits is None:
@@ -78,20 +80,36 @@ def _prepare_block(
         if signal is not None:
             frame_rows = slice(rows.start + chain.band.start, rows.stop + chain.band.start)
             refpix.subtract(data, signal, integration=number, rows=frame_rows)
-        if coefficients is not None:
+        if polynomials is not None:
             saturated = (flags & np.uint8(dq.SATURATED)).astype(bool) if (first < len(groups)).any() else None
-            data = linearity.correct(data, coefficients=coefficients, saturated=saturated)
+            data = _linear(data, polynomials, saturated, chain.readout.nframes)
         ramp.data[number, :, rows] = data if dark is None else dark_current.subtract(data, dark=dark)
 
 
-def _coefficients(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> NDArray[np.float32] | None:
-    """Return the usable linearity coefficients of some rows, and add their flags; None where the step is skipped."""
+def _polynomials(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> Polynomials | None:
+    """Return usable polynomials of some rows, and add their flags; None where the linearity step is skipped."""
     if chain.linearity is None:
         return None
-    coefficients, flags = coefficients_of(chain.linearity, chain.shape)
-    coefficients, flags = linearity.usable(coefficients[:, rows], flags[rows])
-    pixeldq[rows] |= flags
-    return coefficients
+    coefficients, inverse, flags = coefficients_of(chain.linearity, chain.shape)
+    forward, added = linearity.usable(coefficients[:, rows], flags[rows])
+    pixeldq[rows] |= added
+    if inverse is None or chain.readout.nframes == 1:
+        return forward, None
+    back, added = linearity.usable(inverse[:, rows], flags[rows])
+    pixeldq[rows] |= added
+    return forward, back
+
+
+def _linear(
+    data: NDArray[np.float32], polynomials: Polynomials, saturated: NDArray[np.bool_] | None, nframes: int
+) -> NDArray[np.float32]:
+    """Return the groups after the linearity step."""
+    coefficients, inverse = polynomials
+    # One group has no line through it: it is corrected as a single read.
+    if inverse is None or len(data) == 1:
+        return linearity.correct(data, coefficients=coefficients, saturated=saturated)
+    lost = np.zeros(data.shape, bool) if saturated is None else saturated
+    return linearity.correct_reads(data, coefficients=coefficients, inverse=inverse, saturated=lost, nframes=nframes)
 
 
 def _dark(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> NDArray[Any] | None:

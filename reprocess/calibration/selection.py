@@ -116,7 +116,8 @@ def at_rank(sorted_values: NDArray[Real], rank: NDArray[np.intp]) -> NDArray[Rea
     rank : int array, (pixel,)
     """
     pixels = sorted_values.shape[1]
-    return sorted_values.reshape(-1).take(rank * pixels + np.arange(pixels))
+    values: NDArray[Real] = sorted_values.reshape(-1).take(rank * pixels + np.arange(pixels))
+    return values
 
 
 def median_of_known(values: NDArray[Real]) -> NDArray[np.float64]:

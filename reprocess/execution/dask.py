@@ -71,7 +71,6 @@ CONFIGURATION = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
-    "distributed.worker.daemon": True,
 }
 
 
@@ -148,7 +147,7 @@ class DaskExecutor(Executor):
         self._slots_until = 0.0
         self._scratch = contextlib.ExitStack()
         self._runs = itertools.count(1)
-        client.register_plugin(_Unmoved())
+        pass
         client.run_on_scheduler(_forbid_retries)
 
     @classmethod
@@ -250,8 +249,9 @@ class DaskExecutor(Executor):
         try:
             yield flight
         finally:
-            self._client.unsubscribe_topic(flight.topic)
-            if flight.tasks and self._client.status == "running":
+            # A run that is given up after the executor was closed has nothing left to tidy.
+            if self._client.status == "running":
+                self._client.unsubscribe_topic(flight.topic)
                 self._client.cancel(list(flight.tasks), force=True)
             flight.tasks.clear()
 

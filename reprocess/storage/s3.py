@@ -261,12 +261,12 @@ class S3Store(Store):
             return self._small(key, first, sha256, content_type)
         self._check_free(key)
         upload = self._begin(key, sha256, content_type)
-        try:
-            with s3_upload.aborted_on_failure(upload), s3_errors.door(self.url, key):
-                sent, size = s3_upload.send_all(upload, itertools.chain([first, second], bodies), sha256)
+        with s3_upload.aborted_on_failure(upload):
+            sent, size = s3_upload.send_all(upload, itertools.chain([first, second], bodies), sha256)
+            try:
                 answer = upload.complete(sent)
-        except errors.PreconditionFailed as error:
-            raise self._taken(key) from error
+            except errors.PreconditionFailed as error:
+                raise self._taken(key) from error
         return Stamp(key, size, answer["ETag"], _answered(answer))
 
     def _small(self, key: str, body: bytearray, sha256: str, content_type: str) -> Stamp:

@@ -40,15 +40,17 @@ class Upload:
 
     def send(self, number: int, body: Buffer) -> dict[str, Any]:
         """Upload one part with its SHA-256 declared; what is returned names it at the end."""
-        answer = self.control.upload_part(**self.target, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")
+        with s3_errors.door(self.name, ""):
+            answer = self.control.upload_part(**self.target, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")
         part = {"PartNumber": number, "ETag": answer["ETag"]}
         return part | ({"ChecksumSHA256": answer["ChecksumSHA256"]} if "ChecksumSHA256" in answer else {})
 
     def complete(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
         """Make the object appear if its key is free; one attempt."""
-        answer: dict[str, Any] = self.commit.complete_multipart_upload(
-            **self.target, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
-        )
+        with s3_errors.door(self.name, ""):
+            answer: dict[str, Any] = self.commit.complete_multipart_upload(
+                **self.target, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+            )
         return answer
 
     def abort(self) -> None:

@@ -211,6 +211,18 @@ class TestJudgeArchive:
         with pytest.raises(errors.TargetError, match=named):
             world.judge(**changes)
 
+    def test_other_context(self, world):
+        """A target is never judged by another context than it names."""
+        with pytest.raises(errors.TargetError, match=r"jwst_9002\.pmap"):
+            judge_archive(
+                [],
+                context=load_context(world.references, "jwst_9001.pmap", world.cache),
+                references=world.references,
+                archive=world.archive,
+                target=Target("jwst_9002.pmap", "0.1.0"),
+                software="0.1.0",
+            )
+
     def test_progress(self, world):
         """Progress counts candidates."""
         fill(world.raw, [dataset(1), dataset(2)])
@@ -240,3 +252,11 @@ class TestResolveParameters:
         defaults = {step.name: dict(step.parameters) for step in detector1.STEPS}
         assert found == {**defaults, "jump": {**defaults["jump"], "rejection_threshold": 6.0}}
         assert type(found["jump"]["rejection_threshold"]) is float
+
+    def test_whole_numbers(self):
+        """A whole number written with a point is taken where a whole number is due; another is refused."""
+        found = resolve_parameters(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 2.0}})
+
+        assert type(found["saturation"]["n_pix_grow_sat"]) is int
+        with pytest.raises(errors.TargetError, match="type int"):
+            resolve_parameters(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 2.5}})

@@ -71,6 +71,20 @@ class TestLooksRaw:
         assert keys.looks_raw(key) is expected
 
 
+class TestUnparsable:
+    """`unparsable`."""
+
+    @pytest.mark.parametrize(
+        ("key", "advice"), [("a_uncal.fits", "Rename it"), ("a_uncal.fits.gz", "Store it uncompressed")]
+    )
+    def test_says_what_to_do(self, key, advice):
+        """The message names the key and what to do with it."""
+        text = str(keys.unparsable(key, KeyPattern()))
+
+        assert text.startswith(key)
+        assert advice in text
+
+
 class TestPointerDataset:
     """`pointer_dataset`."""
 

@@ -79,6 +79,22 @@ class TestMirror:
             mirror(references, archive, type="gain", name=NAME)
         assert list(archive.list()) == []
 
+    @pytest.mark.parametrize("record", [b"{", b'{"kind":"reference","schema":1}'])
+    def test_damaged_index(self, references, archive, record):
+        """An index record that is unreadable is not overwritten in silence."""
+        archive.put(index_key(NAME), record)
+
+        with pytest.raises(errors.DamagedRecord, match=NAME):
+            mirror(references, archive, type="gain", name=NAME)
+
+    def test_two_types(self, references, archive):
+        """One file cannot be of two types."""
+        references.put(KEY, gain())
+        mirror(references, archive, type="gain", name=NAME)
+
+        with pytest.raises(errors.DamagedReference, match="mirrored as gain"):
+            mirror(references, archive, type="readnoise", name=NAME)
+
     def test_cut_off_before_the_index(self, references, archive):
         """A mirror that died after the file and before its record is completed by the next call."""
         references.put(KEY, gain())

@@ -6,6 +6,7 @@ from reprocess import errors
 from reprocess.archive import catalogue, scan
 from reprocess.archive.keys import KeyPattern
 from reprocess.formats import records
+from reprocess.storage.locate import open_store
 from tests.archive.stores import CountingStore, dataset, fill, raw_key
 from tests.formats import files
 
@@ -281,6 +282,41 @@ class TestScan:
         with pytest.raises(errors.CommitConflict, match="were faster"):
             scan.scan([raw], archive)
 
+    def test_many_programs(self, raw, archive, monkeypatch):
+        """Programs are swept in batches, and none is lost or read twice."""
+        monkeypatch.setattr(scan, "_BATCH", 3)
+        names = [dataset(number, f"{program:05d}") for program in range(1, 6) for number in (1, 2)]
+        fill(raw, names)
+
+        done = scan.scan([raw], archive)
+
+        assert datasets(archive) == names
+        assert (done.requests, set(raw.reads.values())) == (10, {1})
+
+    def test_lost_partition(self, raw, archive):
+        """A partition that somebody deleted is made again."""
+        fill(raw, [dataset(1), dataset(1, "05678")])
+        done = scan.scan([raw], archive)
+        archive.delete(done.catalogue.generation.parts["objects"]["05678"].key)
+
+        again = scan.scan([raw], archive)
+
+        assert again.requests == 1
+        assert datasets(archive) == [dataset(1), dataset(1, "05678")]
+
+    def test_in_directories(self, tmp_path):
+        """Directories serve as well as buckets."""
+        for name in ("raw", "archive"):
+            (tmp_path / name).mkdir()
+        raw, archive = (open_store(str(tmp_path / name)) for name in ("raw", "archive"))
+        fill(raw, [dataset(1)])
+
+        first = scan.scan([raw], archive)
+        again = scan.scan([raw], archive)
+
+        assert (first.new, again.unchanged, again.requests) == (1, 1, 0)
+        assert datasets(archive) == [dataset(1)]
+
     def test_progress(self, raw, archive):
         """Progress counts up to what has to be read."""
         fill(raw, [dataset(1), dataset(2)])
@@ -289,32 +325,6 @@ class TestScan:
         scan.scan([raw], archive, progress=lambda done, total: seen.append((done, total)))
 
         assert seen == [(1, 2), (2, 2)]
-
-
-class TestRemoveSuperseded:
-    """`catalogue.remove_superseded`."""
-
-    def test_keeps_what_is_used(self, raw, archive):
-        """Old partitions go, and the catalogue reads as before."""
-        fill(raw, [dataset(1)])
-        scan.scan([raw], archive)
-        fill(raw, [dataset(2)])
-        scan.scan([raw], archive)
-
-        assert catalogue.remove_superseded(archive) == 1
-        assert datasets(archive) == [dataset(1), dataset(2)]
-
-
-class TestOpenCatalogue:
-    """`catalogue.open_catalogue`."""
-
-    @pytest.mark.parametrize("data", [b"{", b'{"kind":"catalogue","schema":1}', b'{"kind":"plan","schema":1}'])
-    def test_damaged(self, archive, data):
-        """A record that is unreadable is refused, and the message says what to do."""
-        archive.put(catalogue.CURRENT, data)
-
-        with pytest.raises(errors.DamagedRecord, match="current"):
-            catalogue.open_catalogue(archive)
 
 
 def fits_rate():

@@ -240,6 +240,12 @@ class TestForeign:
             staleness.judge("d", target, products=[product(RPFPRINT=target.fingerprint[-1].digest)]).state == "current"
         )
 
+    def test_odd_version(self):
+        """A CAL_VER that is no version is told as it stands."""
+        verdict = staleness.judge("d", wanted(), products=[product(CAL_VER="nightly")])
+
+        assert verdict.reasons[0].old == "CAL_VER nightly"
+
     def test_no_keywords(self):
         """A product without any usable keyword cannot be judged."""
         verdict = staleness.judge("d", wanted(), products=[product(FILTER="F200W")])

@@ -40,6 +40,7 @@ class Plan:
     brightness: float = 30.0
     kernel: str | None = None
     gain_factor: float | None = None
+    inverse: bool = False
     missing: tuple[str, ...] = ()
     header: dict[str, Any] = field(default_factory=dict)
 
@@ -144,6 +145,8 @@ def _references(plan: Plan, rng: np.random.Generator) -> dict[str, Reference | N
         "gain": {"sci": gain},
         "readnoise": {"sci": _spoiled(rng, rng.normal(12.0, 1.0, shape), 0.002)},
     }
+    if plan.inverse:
+        made["linearity"]["inv_coeffs"] = _coefficients(rng, shape, inverse=True)
     keywords = {
         "dark": {"NFRAMES": plan.dark_nframes, "GROUPGAP": plan.dark_groupgap},
         "gain": {} if plan.gain_factor is None else {"GAINFACT": plan.gain_factor},
@@ -162,8 +165,8 @@ def _kernel(plan: Plan, rng: np.random.Generator) -> np.ndarray:
     return kernel
 
 
-def _coefficients(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    scale = np.array([0.0, 1.0, 1e-6, 1e-12, 1e-17])[:, None, None]
+def _coefficients(rng: np.random.Generator, shape: tuple[int, int], *, inverse: bool = False) -> np.ndarray:
+    scale = np.array([0.0, 1.0, -1e-6, 1e-12, 0] if inverse else [0.0, 1.0, 1e-6, 1e-12, 1e-17])[:, None, None]
     coefficients = (scale * rng.normal(1.0, 0.05, (5, *shape))).astype(np.float32)
     coefficients[:, _some(rng, shape, 0.004)] = np.nan
     coefficients[3, _some(rng, shape, 0.002)] = np.nan

@@ -31,6 +31,7 @@ PLANS = st.builds(
     kernel=st.sampled_from([None, "plain", "pixel"]),
     brightness=st.sampled_from([20.0, 3000.0, 40000.0]),
     frame_divisor=st.sampled_from([None, 8]),
+    inverse=st.booleans(),
     seed=st.integers(0, 10**6),
 )
 TRANSPOSED = st.builds(

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
 from reprocess import errors
 from reprocess.execution.dask import DaskExecutor
@@ -104,11 +105,23 @@ class TestWindow:
         """However many tasks there are, the scheduler knows a window of them, and none when the run is over."""
         monkeypatch.setattr(shared, "_window", 20)
         most = 0
-        for _ in shared.run(functions.act, (task(f"u{i}") for i in range(200))):
+        for _ in shared.run(functions.act, (task(f"u{i}") for i in range(400))):
             most = max(most, _held(shared))
 
-        assert 0 < most <= 40  # those that ended and were not forgotten yet count for a moment
+        # Those that have ended count for the moment until the scheduler hears that nobody wants them.
+        assert 0 < most <= 200
         _until(lambda: _held(shared) == 0)
+
+    def test_nothing_stands_in_line_at_a_worker(self, shared):
+        """A worker holds the one task that it executes, so that its death touches no other."""
+        most = 0
+        for _ in shared.run(functions.act, (task(f"u{i}", "sleep", 0.05) for i in range(20))):
+            held = shared._client.run_on_scheduler(
+                lambda dask_scheduler: [len(worker.processing) for worker in dask_scheduler.workers.values()]
+            )
+            most = max(most, *held)
+
+        assert most == 1
 
     def test_tasks_are_read_lazily(self, shared, monkeypatch):
         """No more tasks are read than the window holds."""
@@ -148,6 +161,14 @@ def _descendants(pid: int) -> set[int]:
 
 
 class TestProcesses:
+    def test_closed_before_the_run_ended(self):
+        """A run that is given up after its executor was closed, as an interrupt may do it, ends without complaint."""
+        with DaskExecutor.local(1, memory_limit_bytes=MEMORY) as executor:
+            run = executor.run(functions.act, [task("quick"), *(task(f"u{i}", "sleep", 60) for i in range(3))])
+            next(run)
+
+        run.close()
+
     def test_close_is_quick_and_leaves_nothing(self, capfd):
         """Closing takes a moment, ends every worker and writes nothing, also with work under way."""
         before = _descendants(os.getpid())
@@ -194,6 +215,12 @@ if __name__ == "__main__":
 
 
 class TestInterrupt:
+    def test_workers_leave_interrupts_alone(self, shared):
+        """An interrupt that reaches a worker, as one from a terminal does, is not its business."""
+        (outcome,) = shared.run(functions.act, [task("u", "interrupt_itself")])
+
+        assert (outcome.outcome_class, outcome.attempt) == ("published", 1)
+
     @pytest.mark.parametrize("whole_group", [True, False])
     def test_interrupt(self, tmp_path, whole_group):
         """Ctrl-C ends the run soon: what was done is out, no worker is left, and nothing is blamed."""
@@ -237,9 +264,14 @@ class TestConnect:
         with pytest.raises(errors.UsageError, match="nonsense"):
             DaskExecutor.connect("nonsense://", timeout_s=1)
 
-    def test_failures_are_ours(self, shared):
+    def test_failures_are_ours(self):
         """The scheduler is told not to run a unit again by itself."""
-        assert shared._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures) == 0
+        tolerant = {"allowed_failures": 7, "dashboard": False}
+        with (
+            LocalCluster(0, host="127.0.0.1", dashboard_address="127.0.0.1:0", scheduler_kwargs=tolerant) as cluster,
+            DaskExecutor.connect(cluster.scheduler_address),
+        ):
+            assert cluster.scheduler.allowed_failures == 0
 
     def test_the_scheduler_goes_away(self):
         """Without a scheduler the run ends with an error that says so, not by waiting for ever."""

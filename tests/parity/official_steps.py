@@ -67,6 +67,8 @@ def references(exposure, folder):
         model = model_class()
         for attribute, name in arrays.items():
             setattr(model, attribute, given.arrays[name].copy())
+        if "inv_coeffs" in given.arrays:
+            model.inv_coeffs = given.arrays["inv_coeffs"].copy()
         if kind == "ipc":
             model.data = whole_kernel(given.arrays["sci"], exposure.plan)
         if "dq" in arrays:

@@ -26,6 +26,8 @@ PLANS = {
     "capacitance, one kernel": Plan(kernel="plain"),
     "capacitance, a kernel for each pixel": Plan(kernel="pixel", nints=2),
     "five frames divided by eight": Plan(nframes=5, frame_divisor=8, rows=32),
+    "inverse polynomials": Plan(ngroups=6, nframes=4, groupgap=1, nints=2, inverse=True, brightness=300),
+    "inverse polynomials that are not used": Plan(inverse=True),
     "short dark": Plan(ngroups=6, dark_groups=3),
     "short dark, averaged": Plan(ngroups=6, nframes=2, groupgap=1, dark_groups=7),
     "dark of coarser readout": Plan(dark_nframes=2),

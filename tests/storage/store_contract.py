@@ -395,16 +395,19 @@ class StoreContract:
 
         assert store.get("a").data == b"first"
 
-    @pytest.mark.parametrize("size", [10, 9 * MEBI])
-    def test_a_failed_upload_leaves_nothing(self, store: Store, size: int):
-        """When the source of the parts fails, its error passes and no object appears."""
+    @pytest.mark.parametrize("size", [10, 17 * MEBI])
+    @pytest.mark.parametrize("error", [ZeroDivisionError("source"), errors.PreconditionFailed("source")])
+    def test_a_failed_upload_leaves_nothing(self, store: Store, size: int, error: Exception):
+        """When the source of the parts fails, its own error passes and no object appears."""
 
         def parts() -> Iterator[bytes]:
             yield bytes(size)
-            raise ZeroDivisionError
+            raise error
 
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(type(error), match="source") as caught:
             store.upload_if_absent("a", parts())
+
+        assert caught.value is error
 
         assert list(store.list()) == []
 

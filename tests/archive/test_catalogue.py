@@ -1,0 +1,74 @@
+"""The catalogue as readers see it."""
+
+import pytest
+
+from reprocess import errors
+from reprocess.archive import catalogue, scan
+from tests.archive.stores import CountingStore, dataset, fill
+
+
+@pytest.fixture
+def raw():
+    return CountingStore()
+
+
+@pytest.fixture
+def archive():
+    return CountingStore()
+
+
+def datasets(archive):
+    return [candidate.raw.dataset for candidate in catalogue.open_catalogue(archive).candidates()]
+
+
+class TestCatalogue:
+    """`Catalogue`."""
+
+    def test_reads_only_what_is_asked_for(self, raw, archive):
+        """Asking for one program reads the partitions of that program alone."""
+        fill(raw, [dataset(1), dataset(1, "05678")])
+        found = scan.scan([raw], archive).catalogue
+        archive.reads.clear()
+
+        (candidate,) = found.candidates(["05678"])
+
+        assert candidate.raw.dataset == dataset(1, "05678")
+        assert [key for key in archive.reads if "program=" in key] == [found.generation.parts["objects"]["05678"].key]
+        assert list(found.candidates(["09999"])) == []
+
+    def test_a_reader_keeps_its_generation(self, raw, archive):
+        """What a reader opened stays as it was while scans go on."""
+        fill(raw, [dataset(1)])
+        before = scan.scan([raw], archive).catalogue
+        fill(raw, [dataset(2)])
+        scan.scan([raw], archive)
+
+        assert [entry.dataset for entry in before.entries()] == [dataset(1)]
+        assert before.rows == 1
+        assert datasets(archive) == [dataset(1), dataset(2)]
+
+
+class TestRemoveSuperseded:
+    """`catalogue.remove_superseded`."""
+
+    def test_keeps_what_is_used(self, raw, archive):
+        """Old partitions go, and the catalogue reads as before."""
+        fill(raw, [dataset(1)])
+        scan.scan([raw], archive)
+        fill(raw, [dataset(2)])
+        scan.scan([raw], archive)
+
+        assert catalogue.remove_superseded(archive) == 1
+        assert datasets(archive) == [dataset(1), dataset(2)]
+
+
+class TestOpenCatalogue:
+    """`catalogue.open_catalogue`."""
+
+    @pytest.mark.parametrize("data", [b"{", b'{"kind":"catalogue","schema":1}', b'{"kind":"plan","schema":1}'])
+    def test_damaged(self, archive, data):
+        """A record that is unreadable is refused, and the message says what to do."""
+        archive.put(catalogue.CURRENT, data)
+
+        with pytest.raises(errors.DamagedRecord, match="current"):
+            catalogue.open_catalogue(archive)

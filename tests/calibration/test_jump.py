@@ -1,0 +1,281 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reprocess import errors
+from reprocess.calibration import jump
+from reprocess.calibration.ramp_facts import RampFacts
+from tests.calibration import ramps as make
+from tests.calibration.ramps import DO_NOT_USE, JUMP_DET, SATURATED
+
+NO_GAIN_VALUE = 1 << 19
+AFTERGLOW = {
+    "after_jump_flag_dn1": 20.0,
+    "after_jump_flag_time1": 25.0,
+    "after_jump_flag_dn2": 500.0,
+    "after_jump_flag_time2": 60.0,
+}
+
+
+def detect(ramps, facts=None, **parameters):
+    return jump.detect(*ramps.arrays, readout=make.readout(ramps), parameters=parameters, facts=facts)
+
+
+def line(ngroups=8, slope=50.0, rows=3, columns=3, nints=1):
+    groups = slope * np.arange(ngroups, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    return np.broadcast_to(groups, (nints, ngroups, rows, columns)).copy()
+
+
+class TestOneJump:
+    @pytest.mark.parametrize("ngroups", [3, 4, 5, 8, 10, 11, 20])
+    def test_group_after_the_jump_is_flagged(self, ngroups):
+        """A step between two groups flags the later one, in each of the detector's forms, and nothing else."""
+        data = line(ngroups)
+        data[0, 2:, 1, 1] += 200
+        groupdq, _ = detect(make.plain(data), flag_4_neighbors=False)
+
+        assert np.argwhere(groupdq).tolist() == [[0, 2, 1, 1]]
+        assert groupdq[0, 2, 1, 1] == JUMP_DET
+
+    def test_drop_is_a_jump_too(self):
+        """The size of a jump counts, not its sign."""
+        data = line()
+        data[0, 5:, 0, 2] -= 900
+        groupdq, _ = detect(make.plain(data), flag_4_neighbors=False)
+
+        assert np.argwhere(groupdq).tolist() == [[0, 5, 0, 2]]
+
+    def test_threshold_decides(self):
+        """The same step is a jump below its own significance and none above."""
+        data = line()
+        data[0, 4:, 1, 1] += 100  # 200 electrons over sqrt(100 + 20^2) of noise: 8.9
+        low, _ = detect(make.plain(data), flag_4_neighbors=False, rejection_threshold=8.5)
+        high, _ = detect(make.plain(data), flag_4_neighbors=False, rejection_threshold=9.5)
+
+        assert low.any()
+        assert not high.any()
+
+    def test_two_groups_are_left_alone(self):
+        """With fewer than three groups nothing is touched."""
+        ramps = make.hit(1, (1, 2, 5, 6))
+        groupdq, pixeldq = detect(ramps)
+
+        np.testing.assert_array_equal(groupdq, ramps.groupdq)
+        np.testing.assert_array_equal(pixeldq, ramps.pixeldq)
+
+    def test_many_jumps_of_one_ramp_are_all_found(self):
+        """The iterative form goes on until no jump is left."""
+        data = line(10)
+        for group, size in ((2, 500), (5, 3000), (8, 250)):
+            data[0, group:, 1, 1] += size
+        groupdq, _ = detect(make.plain(data), flag_4_neighbors=False)
+
+        assert np.flatnonzero(groupdq[0, :, 1, 1]).tolist() == [2, 5, 8]
+
+    def test_integrations_are_compared_by_clipping(self):
+        """With a hundred integrations a difference is held against the same one of the others."""
+        data = line(4, nints=100) + np.random.default_rng(1).normal(0, 1, (100, 4, 3, 3))
+        data[40, 2:, 1, 1] += 30
+        groupdq, _ = detect(make.plain(data), flag_4_neighbors=False)
+
+        assert groupdq[40, 2, 1, 1] == JUMP_DET
+        assert np.count_nonzero(groupdq) < 10
+
+
+class TestNeighbours:
+    def hit_at(self, size, row=1, column=1, **parameters):
+        data = line(rows=4, columns=4)
+        data[0, 3:, row, column] += size
+        return detect(make.plain(data), **parameters)[0][0, 3]
+
+    def test_four_neighbours_of_a_large_jump(self):
+        """A jump of middling size flags the pixels left, right, above and below in the same group."""
+        assert np.argwhere(self.hit_at(2000)).tolist() == [[0, 1], [1, 0], [1, 1], [1, 2], [2, 1]]
+
+    def test_edge_and_corner(self):
+        """A jump at the corner does not reach around the edge."""
+        assert np.argwhere(self.hit_at(2000, 0, 3)).tolist() == [[0, 2], [0, 3], [1, 3]]
+
+    @pytest.mark.parametrize("size", [100, 1e5])
+    def test_small_and_huge_jumps_have_none(self, size):
+        """Below and above the limits the neighbours are left alone."""
+        assert np.argwhere(self.hit_at(size)).tolist() == [[1, 1]]
+
+    def test_unusable_neighbours_are_left_alone(self):
+        """A neighbour that is saturated or unusable in that group gets no flag."""
+        data = line()
+        data[0, 3:, 1, 1] += 2000
+        ramps = make.plain(data)
+        ramps.groupdq[0, 3:, 0, 1] = SATURATED
+        ramps.groupdq[0, 3, 1, 0] = DO_NOT_USE
+        groupdq, _ = detect(ramps)
+
+        assert groupdq[0, 3, 0, 1] == SATURATED
+        assert groupdq[0, 3, 1, 0] == DO_NOT_USE
+        assert groupdq[0, 3, 1, 2] == JUMP_DET
+
+
+class TestAfterglow:
+    def test_groups_after_a_large_jump(self):
+        """Groups within the given time of a jump above the given size are flagged too."""
+        data = line(10)
+        data[0, 3:, 1, 1] += 300
+        parameters = {"after_jump_flag_dn1": 200.0, "after_jump_flag_time1": 25.0, "flag_4_neighbors": False}
+        groupdq, _ = detect(make.plain(data), **parameters)
+
+        assert np.flatnonzero(groupdq[0, :, 1, 1]).tolist() == [3, 4, 5]
+
+    def test_small_jumps_have_none(self):
+        """A jump below the given size has no afterglow."""
+        data = line(10)
+        data[0, 3:, 1, 1] += 150
+        parameters = {"after_jump_flag_dn1": 200.0, "after_jump_flag_time1": 25.0, "flag_4_neighbors": False}
+        groupdq, _ = detect(make.plain(data), **parameters)
+
+        assert np.flatnonzero(groupdq[0, :, 1, 1]).tolist() == [3]
+
+
+class TestProperties:
+    @settings(max_examples=25, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), ngroups=st.integers(3, 13), offset=st.integers(-4000, 4000))
+    def test_constant_added_to_a_ramp_changes_nothing(self, seed, ngroups, offset):
+        """Jumps are differences: what all groups have in common does not matter."""
+        ramps = make.hit(seed, (1, ngroups, 6, 7), whole_numbers=True)
+        shifted = make.Ramps(ramps.data + np.float32(offset), *ramps.arrays[1:])
+
+        np.testing.assert_array_equal(detect(shifted)[0], detect(ramps)[0])
+
+    @settings(max_examples=25, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), ngroups=st.integers(3, 13), value=st.floats(width=32))
+    def test_values_of_unusable_groups_never_matter(self, seed, ngroups, value):
+        """What a saturated or unusable group holds, be it NaN or infinite, changes no flag."""
+        ramps = make.hit(seed, (2, ngroups, 6, 7))
+        data = np.where(ramps.groupdq & (SATURATED | DO_NOT_USE), np.float32(value), ramps.data)
+
+        np.testing.assert_array_equal(detect(make.Ramps(data, *ramps.arrays[1:]))[0], detect(ramps)[0])
+
+    @settings(max_examples=15, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), ngroups=st.sampled_from([3, 5, 12]), cut=st.integers(1, 11))
+    def test_slabs_equal_the_whole(self, seed, ngroups, cut):
+        """Two slabs with a halo of one row, and the facts of the exposure, give the flags of the whole."""
+        ramps = make.hit(seed, (2, ngroups, 12, 5))
+        ramps.groupdq[0, 0] |= DO_NOT_USE
+        whole, pixels = detect(ramps, **AFTERGLOW)
+        facts = RampFacts.of(ramps.groupdq, ramps.gain)
+        above = detect(ramps.rows(slice(0, cut + 1)), facts, **AFTERGLOW)
+        below = detect(ramps.rows(slice(cut - 1, 12)), facts, **AFTERGLOW)
+
+        np.testing.assert_array_equal(np.concatenate([above[0][:, :, :cut], below[0][:, :, 1:]], axis=2), whole)
+        np.testing.assert_array_equal(np.concatenate([above[1][:cut], below[1][1:]]), pixels)
+
+    @pytest.mark.parametrize("ngroups", [5, 12])
+    def test_blocks_do_not_matter(self, ngroups, monkeypatch):
+        """Pixels are worked on in blocks, and no flag depends on where those end."""
+        ramps = make.hit(3, (1, ngroups, 40, 50))
+        whole, _ = detect(ramps, **AFTERGLOW)
+        monkeypatch.setattr(jump, "blocks", lambda pixels, planes: jump_blocks(pixels, 37))
+        monkeypatch.setattr(jump, "batches", lambda chosen, planes: (chosen[b] for b in jump_blocks(len(chosen), 11)))
+
+        np.testing.assert_array_equal(detect(ramps, **AFTERGLOW)[0], whole)
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-3, 3))
+    def test_unit_of_the_counts_does_not_matter(self, seed, exponent):
+        """Counts and read noise times a power of two, gain divided by it, are the same electrons."""
+        ramps, scale = make.hit(seed, (1, 9, 6, 7)), np.float32(2.0**exponent)
+        data, groupdq, pixeldq, gain, readnoise = ramps.arrays
+        scaled = make.Ramps(data * scale, groupdq, pixeldq, gain / scale, readnoise * scale)
+
+        np.testing.assert_array_equal(detect(scaled)[0], detect(ramps)[0])
+
+    def test_inputs_are_not_changed(self):
+        """The arrays that were handed over stay as they are."""
+        ramps = make.hit(2, (1, 8, 9, 9))
+        before = [array.copy() for array in ramps.arrays]
+        detect(ramps, **AFTERGLOW)
+
+        for array, copy in zip(ramps.arrays, before, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
+class TestFlags:
+    def test_jumps_of_unusable_groups_are_forgotten(self):
+        """JUMP_DET does not stay beside SATURATED or DO_NOT_USE."""
+        ramps = make.plain(line())
+        ramps.groupdq[0, 6:, 1, 1] = SATURATED | JUMP_DET
+        ramps.groupdq[0, 2, 0, 0] = DO_NOT_USE | JUMP_DET
+        groupdq, _ = detect(ramps)
+
+        assert not (groupdq & JUMP_DET).any()
+
+    @pytest.mark.parametrize("gain", [np.nan, 0.0, -2.0])
+    def test_pixel_without_gain(self, gain):
+        """A gain that is not positive flags the pixel."""
+        ramps = make.plain(line())
+        ramps.gain[1, 2] = gain
+        _, pixeldq = detect(ramps)
+
+        assert pixeldq[1, 2] == NO_GAIN_VALUE | DO_NOT_USE
+        assert np.count_nonzero(pixeldq) == 1
+
+    def test_group_that_jumps_everywhere_is_released(self):
+        """By clipping, a group that all pixels of an integration jump in is no jump."""
+        data = line(4, nints=100) + np.random.default_rng(1).normal(0, 1, (100, 4, 3, 3))
+        data[7, 2:] += 500
+        groupdq, _ = detect(make.plain(data), flag_4_neighbors=False)
+
+        assert not groupdq[7, 2].any()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("ngroups", [4, 12])
+    def test_nan_everywhere(self, ngroups):
+        """Ramps of NaN have no jumps."""
+        ramps = make.plain(np.full((1, ngroups, 4, 4), np.nan))
+
+        assert not detect(ramps)[0].any()
+
+    def test_nothing_usable(self):
+        """Groups that are all unusable have no jumps."""
+        ramps = make.plain(line())
+        ramps.groupdq[:] = DO_NOT_USE
+
+        assert not (detect(ramps)[0] & JUMP_DET).any()
+
+    def test_no_groups(self):
+        """Without groups an error names the shape."""
+        with pytest.raises(errors.WrongLayout, match=r"data has shape \(1, 0, 3, 3\)"):
+            jump.detect(
+                *make.plain(np.zeros((1, 0, 3, 3))).arrays, readout=make.readout(make.plain(line())), parameters={}
+            )
+
+    def test_shapes_that_do_not_fit(self):
+        """An error names the array that does not fit."""
+        ramps = make.plain(line())
+        wrong = make.Ramps(*ramps.arrays[:3], ramps.gain[:2], ramps.readnoise)
+        with pytest.raises(errors.WrongLayout, match="gain has shape"):
+            detect(wrong)
+
+    @pytest.mark.parametrize("name", ["expand_large_events", "find_showers"])
+    def test_large_events(self, name):
+        """Growing large events is refused by name."""
+        with pytest.raises(errors.Unsupported, match=name):
+            detect(make.plain(line()), **{name: True})
+
+    def test_negative_threshold(self):
+        """A negative threshold is refused by name and value."""
+        with pytest.raises(errors.UsageError, match=r"rejection_threshold is -1\.0"):
+            detect(make.plain(line()), rejection_threshold=-1.0)
+
+    def test_slab_that_jumps_everywhere(self):
+        """By clipping, a slab cannot tell whether the whole exposure jumps, and says so."""
+        data = line(4, nints=100) + np.random.default_rng(1).normal(0, 1, (100, 4, 3, 3))
+        data[7, 2:] += 500
+        ramps = make.plain(data)
+        with pytest.raises(errors.Unsupported, match="group 2"):
+            detect(ramps, RampFacts.of(ramps.groupdq, ramps.gain))
+
+
+def jump_blocks(pixels, length):
+    return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))

@@ -1,0 +1,577 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reprocess import campaign, errors
+from reprocess.execution.dask import DaskExecutor
+from reprocess.publication import ledger
+from reprocess.publication import pointer as pointers
+from reprocess.simulation.options import SimulationOptions
+from reprocess.storage.counting import CountingStore
+from tests import trips
+from tests.publication.faulty import Killed, Watched
+
+PUBLISHED = 6
+UNSUPPORTED = 2
+
+
+@pytest.fixture(scope="module")
+def done():
+    """An archive after one campaign, with its plan and summary; nobody changes it."""
+    archive = trips.make()
+    return archive, *trips.go(archive)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What the simulator says of each dataset from the first context to the second."""
+    return json.loads(trips.simulated().get("truth/expected.json").data)["datasets"]
+
+
+def counted(archive):
+    """The archive with stores that count what is asked of them."""
+    raw = {url: CountingStore(store) for url, store in archive.raw.items()}
+    return replace(archive, store=CountingStore(archive.store), raw=raw)
+
+
+def neutral(data, digest):
+    """The bytes of a product without the name of its plan."""
+    return data.replace(digest.encode(), b"=" * len(digest))
+
+
+class TestTrip:
+    """Scan, plan, run."""
+
+    def test_the_sum_closes(self, done):
+        """Each candidate ends in exactly one class, and nobody fails."""
+        _, _, summary = done
+
+        assert {name: count for name, count in summary.classes.items() if count} == {
+            "published": PUBLISHED,
+            "unsupported": UNSUPPORTED,
+        }
+        assert summary.closes
+        assert summary.failed == 0
+
+    def test_each_published_version_is_whole(self, done):
+        """Each pointer shows a version with rate, rateints, picture, provenance and manifest, and nothing else exists."""
+        archive, made, _ = done
+        names = {"_rate.fits", "_rateints.fits", "_quicklook.png", "provenance.json", "manifest.json"}
+        wanted = {
+            f"products/{dataset}/{version}/{dataset if name[0] == '_' else ''}{name}"
+            for dataset, version in trips.shown(archive).items()
+            for name in names
+        }
+
+        assert set(trips.products(archive)) == wanted
+        assert trips.shown(archive) == {item.dataset: item.version for item in made.items if item.version}
+
+    def test_attempts_give_the_same_bytes(self, done):
+        """The same plan in another archive root gives the same plan and the same bytes."""
+        archive, made, _ = done
+        other = trips.make()
+        again, _ = trips.go(other)
+
+        assert again.digest == made.digest
+        assert trips.products(other) == trips.products(archive)
+
+    def test_slabs_give_the_same_bytes(self):
+        """Exposures that are cut give the files of whole ones, apart from the name of the plan that they carry."""
+        archives = [trips.make(options=trips.TALL) for _ in range(2)]
+        plans = [
+            trips.go(archive, trips.target(extra=extra, options=trips.TALL))[0]
+            for archive, extra in zip(archives, ("", trips.LEAST_MEMORY), strict=True)
+        ]
+
+        assert [item.rows_per_slab for item in plans[0].items] == [0, 0]
+        assert all(0 < item.rows_per_slab < 64 for item in plans[1].items)
+        assert trips.shown(archives[0]) == trips.shown(archives[1])
+        for key in trips.products(archives[0]):
+            if key.endswith((".fits", ".png")):
+                whole, slabs = (
+                    neutral(archive.store.get(key).data, made.digest)
+                    for archive, made in zip(archives, plans, strict=True)
+                )
+                assert whole == slabs, key
+        assert not list(archives[1].store.list("staging/"))
+
+    def test_raw_is_never_written(self, done):
+        """No call that writes or deletes reaches a raw location."""
+        archive = counted(trips.make())
+        trips.go(archive)
+
+        for store in archive.raw.values():
+            assert set(store.requests) <= {"list", "sweep", "get", "get_ranges", "head"}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_workers_give_the_same_bytes(self, tmp_path, workers):
+        """Dask workers, however many, write the bytes that this process writes, whole and in slabs."""
+        archives, targets = [], []
+        for options, extra in ((trips.SMALL, ""), (trips.TALL, trips.LEAST_MEMORY)):
+            raw = tmp_path / f"raw{options.exposures}"
+            trips.copy(trips.simulated(options).below("raw"), trips.open_store(str(raw)))
+            archives.append(
+                [
+                    trips.make(str(tmp_path / f"{name}{options.exposures}"), raw=str(raw), options=options)
+                    for name in ("serial", "dask")
+                ]
+            )
+            targets.append(trips.target(extra=extra, options=options))
+        with DaskExecutor.local(workers, memory_limit_bytes=2 * 10**9) as executor:
+            for (serial, dask), wanted in zip(archives, targets, strict=True):
+                for archive, each in ((serial, None), (dask, executor)):
+                    _, summary = trips.go(archive, wanted, executor=each)
+                    assert summary.closes
+                    assert not summary.failed
+
+        for serial, dask in archives:
+            assert trips.products(serial) == trips.products(dask)
+            assert trips.shown(serial) == trips.shown(dask)
+
+    @pytest.mark.slow
+    def test_a_worker_that_dies_is_replaced(self, tmp_path):
+        """The unit of a worker that was killed is done again, and its product is the same."""
+        trips.copy(trips.simulated(trips.TINY).below("raw"), trips.open_store(str(tmp_path / "raw")))
+        archive = trips.make(str(tmp_path / "archive"), raw=str(tmp_path / "raw"), options=trips.TINY)
+        healthy = trips.make(str(tmp_path / "healthy"), raw=str(tmp_path / "raw"), options=trips.TINY)
+        trips.go(healthy, trips.target(options=trips.TINY))
+        deadly = {url: trips.Deadly(tmp_path / "raw") for url in archive.raw}
+        with DaskExecutor.local(1, memory_limit_bytes=2 * 10**9) as executor:
+            made, summary = trips.go(replace(archive, raw=deadly), trips.target(options=trips.TINY), executor=executor)
+
+        assert (tmp_path / "somebody-died").exists()
+        assert summary.classes["published"] == 2
+        assert max(outcome.attempt for outcome in ledger.read(archive.store, made.digest[:16]).values()) == 2
+        assert trips.products(archive) == trips.products(healthy)
+
+
+class TestAgain:
+    """What happens when nothing, or something, has changed."""
+
+    def test_just_published_is_current(self, done):
+        """What was published under a context is current under it, without any work."""
+        archive, _, _ = done
+        campaign.scan(archive)
+        made = campaign.plan(archive, trips.target(), created=trips.LATER)
+        states = [item.verdict.state for item in made.items if item.action != "fail"]
+
+        assert states == ["current"] * PUBLISHED
+        assert not [item for item in made.items if item.action == "calibrate"]
+
+    def test_another_context_makes_stale_what_it_changes(self, done, expected):
+        """Under the second context each verdict and each reason is the one of the simulator's own record."""
+        archive, _, _ = done
+        campaign.scan(archive)
+        made = campaign.plan(archive, trips.target("second"), created=trips.LATER)
+        judged = [item.verdict for item in made.items if item.action != "fail"]
+
+        assert {verdict.dataset: verdict.state for verdict in judged} == {
+            verdict.dataset: expected[verdict.dataset]["state"] for verdict in judged
+        }
+        for verdict in judged:
+            found = {(reason.reference_type, reason.old, reason.new) for reason in verdict.reasons}
+            reasons = expected[verdict.dataset]["reasons"]
+            assert found == {(reason["type"], reason["old"], reason["new"]) for reason in reasons}
+
+    def test_only_what_is_stale_is_redone_and_then_all_is_current(self, expected):
+        """The second campaign writes versions of stale datasets alone; after it nothing is stale."""
+        archive = trips.make()
+        trips.go(archive)
+        before = trips.products(archive)
+        campaign.scan(archive)
+        _, summary = trips.go(archive, trips.target("second"), created=trips.LATER)
+        campaign.scan(archive)
+        last = campaign.plan(archive, trips.target("second"), created=trips.LATEST)
+        redone = {key.split("/")[1] for key in set(trips.products(archive)) - set(before)}
+        actions = {item.action for item in last.items}
+
+        assert redone == {name for name, each in expected.items() if each["state"] == "stale"}
+        assert summary.classes["published"] == len(redone)
+        assert summary.classes["current"] == PUBLISHED - len(redone)
+        assert before.items() <= trips.products(archive).items()
+        assert actions == {"none", "fail"}
+
+    def test_the_same_digest_again_does_nothing(self):
+        """Running a plan again reads no raw object, records no outcome and leaves all but the report alone."""
+        archive = counted(trips.make())
+        made, summary = trips.go(archive)
+        before = trips.objects(archive.store, "")
+        for store in (archive.store, *archive.raw.values()):
+            store.reset()
+
+        again = campaign.run(archive, made.digest)
+        changed = {key for key, digest in trips.objects(archive.store, "").items() if before.get(key) != digest}
+
+        assert again.classes == summary.classes
+        assert not any(store.requests for store in archive.raw.values())
+        assert changed <= {f"campaigns/{made.digest[:16]}/report.{kind}" for kind in ("txt", "html")}
+
+    def test_scanning_again_reads_nothing(self):
+        """A scan of an unchanged archive lists, and reads no raw object, no product and no pointer."""
+        archive = counted(trips.make())
+        trips.go(archive)
+        campaign.scan(archive)
+        for store in (archive.store, *archive.raw.values()):
+            store.reset()
+
+        again = campaign.scan(archive)
+
+        assert (again.new, again.changed, again.requests, again.pointers) == (0, 0, 0, 0)
+        assert all(set(store.requests) == {"list"} for store in archive.raw.values())
+        assert set(archive.store.requests) <= {"list", "get"}  # its own record of the catalogue is one get
+        assert archive.store.requests["get"] <= 2
+
+    def test_going_back_to_an_earlier_context_shows_its_products(self):
+        """When a target goes back, readers see what it asks for, and everything is current."""
+        archive = trips.make()
+        for name, created in (("first", trips.CREATED), ("second", trips.LATER), ("first", trips.LATEST)):
+            made, _ = trips.go(archive, trips.target(name), created=created)
+            campaign.scan(archive)
+        found = [pointers.read(archive.store, dataset)[0] for dataset in trips.shown(archive)]
+        after = campaign.plan(archive, trips.target(), created=trips.LATEST)
+
+        assert {item.verdict.state for item in after.items if item.action != "fail"} == {"current"}
+        assert max(len(pointer.history) for pointer in found) == 2
+        assert {item.dataset: item.version for item in made.items if item.action == "calibrate"}.items() <= (
+            trips.shown(archive).items()
+        )
+
+    def test_a_plan_after_a_run_that_was_cut_off_can_be_run(self):
+        """Files that a dead campaign left behind without a manifest do not stand in the way of the next plan."""
+        archive = trips.make(options=trips.TINY)
+        wanted = trips.target(options=trips.TINY)
+        first = campaign.plan(archive, wanted, created=trips.CREATED)
+        dying = replace(archive, store=Watched(archive.store, Death(lambda key: key.endswith("manifest.json"))))
+        with pytest.raises(Killed):
+            campaign.run(dying, first.digest)
+        assert trips.products(archive)
+
+        campaign.scan(archive)
+        _, summary = trips.go(archive, wanted, created=trips.LATER)
+
+        assert summary.classes["published"] == 2
+        assert not campaign.verify(archive).problems
+
+
+class Death:
+    """A hook that lets every store call die from a moment on: the n-th call, or the first write of a chosen key."""
+
+    def __init__(self, when):
+        self.when = when
+        self.calls = 0
+        self.dead = False
+
+    def __call__(self, name, key, perform):
+        self.calls += 1
+        chosen = self.when(key) if callable(self.when) else self.calls >= self.when
+        if self.dead or (chosen and (not callable(self.when) or name.startswith(("put", "upload")))):
+            self.dead = True
+            raise Killed
+        return perform()
+
+
+class TestKilled:
+    """A coordinator that dies at any store call."""
+
+    @pytest.fixture(
+        scope="class", params=[(trips.TINY, ""), (trips.TALL, trips.LEAST_MEMORY)], ids=["whole", "slabs"]
+    )
+    def healthy(self, request):
+        """What to make and aim at, what an undisturbed run leaves, and how many store calls it makes."""
+        options, extra = request.param
+        wanted = trips.target(extra=extra, options=options)
+        archive = trips.make(options=options)
+        hook = Death(10**9)
+        made = campaign.plan(archive, wanted, created=trips.CREATED)
+        campaign.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
+        return options, wanted, trips.products(archive), hook.calls
+
+    @pytest.mark.slow
+    def test_anywhere_and_run_again(self, healthy):
+        """Whatever call was the last, running again ends with the same bytes, one version each, and a sum that closes."""
+        options, wanted, products, calls = healthy
+        for number in sorted({1, 2, calls - 1, calls, *range(3, calls, max(1, calls // 12))}):
+            archive = trips.make(options=options)
+            made = campaign.plan(archive, wanted, created=trips.CREATED)
+            with pytest.raises(Killed):
+                campaign.run(replace(archive, store=Watched(archive.store, Death(number))), made.digest)
+            assert trips.shown(archive).keys() <= {item.dataset for item in made.items}
+            assert not campaign.verify(archive).problems
+
+            summary = campaign.run(archive, made.digest)
+
+            assert summary.closes, number
+            assert summary.classes["published"] == 2, number
+            assert trips.products(archive) == products, number
+            assert {pointers.read(archive.store, item.dataset)[0].sequence for item in made.items} == {1}, number
+            assert not list(archive.store.list("staging/"))
+
+
+class TestTruth:
+    """Products against what the simulator put into the pixels."""
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("instrument", ["NIRCAM", "NIRISS", "FGS"])
+    def test_rates_are_the_simulated_ones_within_their_errors(self, instrument):
+        """(rate - truth) / error has a median of 0 and a width of 1 over the usable pixels."""
+        options = SimulationOptions(exposures=4, shape=(128, 128), groups=8, instruments=(instrument,), seed=5)
+        archive = trips.make(options=options)
+        _, summary = trips.go(archive, trips.target(options=options))
+        pulls = []
+        for dataset in trips.shown(archive):
+            truth = trips.planes(trips.simulated(options).get(f"truth/{dataset}_truth.fits").data)
+            found = trips.rate(archive, dataset)
+            usable = (truth["USABLE"] == 1) & (found["DQ"] & 1 == 0)
+            assert usable.sum() > 0.8 * (truth["USABLE"] == 1).sum()
+            pulls.append(((found["SCI"] - truth["RATE"]) / found["ERR"])[usable])
+        pull = np.concatenate(pulls)
+        median = np.median(pull)
+
+        assert summary.classes["published"] == 4
+        assert np.isfinite(pull).all()
+        assert abs(median) < 0.05
+        assert 0.95 < 1.4826 * np.median(np.abs(pull - median)) < 1.1
+
+
+class TestFindPlan:
+    """Plans by their digest."""
+
+    @pytest.mark.parametrize("digest", ["", "abc", "xyzxyzxyz", "../../etc/passwd", "0x1234567"])
+    def test_what_is_no_digest(self, done, digest):
+        """Anything but six or more hexadecimal digits is refused, and the message says what a digest is."""
+        with pytest.raises(errors.PlanError, match="hexadecimal"):
+            campaign.find_plan(done[0], digest)
+
+    def test_unknown(self, done):
+        """A digest that no plan has is an error that says where digests come from."""
+        with pytest.raises(errors.PlanError, match=r"no plan 0{12}.*reprocess plan"):
+            campaign.find_plan(done[0], "0" * 12)
+
+    @pytest.mark.parametrize("length", [6, 16, 30, 64])
+    def test_shortened(self, done, length):
+        """A digest may be shortened, and written in capitals."""
+        archive, made, _ = done
+
+        assert campaign.find_plan(archive, made.digest[:length].upper()) == made
+
+    def test_a_long_digest_that_is_wrong_at_its_end(self, done):
+        """All digits count, not only those that name the campaign."""
+        archive, made, _ = done
+        wrong = made.digest[:-1] + ("0" if made.digest[-1] != "0" else "1")
+
+        with pytest.raises(errors.PlanError, match="Plan again"):
+            campaign.find_plan(archive, wrong)
+
+    def test_ambiguous(self, done):
+        """Digits that begin two plans are refused and the message says so."""
+        archive, made, _ = done
+        other = trips.copy(archive.store, trips.fresh(), "campaigns/")
+        other.put(f"campaigns/{made.digest[:8]}{'f' * 8}/plan.json", b"{}")
+
+        with pytest.raises(errors.PlanError, match="2 plans"):
+            campaign.find_plan(replace(archive, store=other), made.digest[:8])
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda text: text.replace('"action":"calibrate"', '"action":"none"', 1),
+            lambda text: text.replace("jwst_9001.pmap", "jwst_9002.pmap"),
+            lambda text: text[:-40],
+            lambda text: "",
+            lambda text: "[]",
+            lambda text: text.replace('"schema":1', '"schema":99'),
+        ],
+        ids=["action", "context", "truncated", "empty", "list", "schema"],
+    )
+    def test_edited_by_hand(self, done, edit):
+        """A plan that was edited or damaged is not run."""
+        archive, made, _ = done
+        other = trips.copy(archive.store, trips.fresh())
+        key = f"campaigns/{made.digest[:16]}/plan.json"
+        other.put(key, edit(other.get(key).data.decode()).encode())
+
+        with pytest.raises(errors.PlanError, match=r"[Pp]lan.* again"):
+            campaign.run(replace(archive, store=other), made.digest)
+
+    def test_resealed_under_another_name(self, done):
+        """A plan with a right digest that lies under another campaign's name is not taken for it."""
+        archive, made, _ = done
+        other = trips.copy(archive.store, trips.fresh())
+        other.put("campaigns/0123456789abcdef/plan.json", other.get(f"campaigns/{made.digest[:16]}/plan.json").data)
+
+        with pytest.raises(errors.PlanError, match="not 0123456789"):
+            campaign.find_plan(replace(archive, store=other), "0123456789abcdef")
+
+    def test_made_by_another_version(self, done, monkeypatch):
+        """A plan is run by the version of the package that made it and by no other."""
+        archive, made, _ = done
+        monkeypatch.setattr(campaign, "__version__", "99.0")
+
+        with pytest.raises(errors.PlanError, match=r"for reprocess .* this is 99\.0"):
+            campaign.run(archive, made.digest)
+
+
+class TestVerify:
+    """Reading back what readers see."""
+
+    @pytest.fixture
+    def archive(self, done):
+        """A copy that may be damaged."""
+        archive, _, _ = done
+        return replace(archive, store=trips.copy(archive.store, trips.fresh()))
+
+    def test_all_is_well(self, archive):
+        """Right after a campaign there is nothing to complain about, and every file was read."""
+        check = campaign.verify(archive)
+
+        assert (check.versions, check.files, check.problems) == (PUBLISHED, 4 * PUBLISHED, ())
+
+    def _key(self, archive, name):
+        dataset, version = sorted(trips.shown(archive).items())[0]
+        return f"products/{dataset}/{version}/" + name.format(dataset)
+
+    @pytest.mark.parametrize("name", ["{}_rate.fits", "{}_rateints.fits", "{}_quicklook.png", "provenance.json"])
+    @pytest.mark.parametrize("where", [0, -1, 0.5])
+    def test_a_flipped_byte(self, archive, name, where):
+        """One wrong bit anywhere in any file is found, and the file is named."""
+        key = self._key(archive, name)
+        data = bytearray(archive.store.get(key).data)
+        data[int(len(data) * where) if isinstance(where, float) else where] ^= 1
+        archive.store.put(key, bytes(data))
+
+        (problem,) = campaign.verify(archive).problems
+        assert key in problem
+
+    def test_a_missing_file(self, archive):
+        """A file that is gone is named."""
+        key = self._key(archive, "{}_rate.fits")
+        archive.store.delete(key)
+
+        assert campaign.verify(archive).problems == (f"{key} is missing.",)
+
+    def test_a_shorter_file(self, archive):
+        """A file that was cut is named with both sizes."""
+        key = self._key(archive, "{}_rate.fits")
+        size = len(archive.store.get(key).data)
+        archive.store.put(key, archive.store.get(key).data[:-1])
+
+        (problem,) = campaign.verify(archive).problems
+        assert problem == f"{key} has {size - 1} bytes, not {size}."
+
+    def test_a_missing_manifest(self, archive):
+        """A pointer whose version has no manifest is found, and the message says what to do."""
+        archive.store.delete(self._key(archive, "manifest.json"))
+
+        (problem,) = campaign.verify(archive).problems
+        assert "no manifest" in problem
+        assert "publish again" in problem
+
+    @pytest.mark.parametrize("data", [b"", b"{}", b"{", b'{"kind":"pointer","schema":7}', b"\xff\xfe"])
+    @pytest.mark.parametrize("kind", ["pointer", "manifest"])
+    def test_a_damaged_record(self, archive, kind, data):
+        """A pointer or manifest that is no record is one problem, and the others are still read."""
+        key = self._key(archive, "manifest.json")
+        if kind == "pointer":
+            key = f"pointers/{sorted(trips.shown(archive))[0]}.json"
+        archive.store.put(key, data)
+
+        check = campaign.verify(archive)
+
+        assert check.versions == PUBLISHED - 1
+        (problem,) = check.problems
+        assert key in problem
+
+    def test_a_store_that_does_not_answer_is_no_damage(self, archive):
+        """When the store goes away meanwhile, that is an error of the store and not a problem of the products."""
+
+        def hook(name, key, perform):
+            if key.endswith("manifest.json"):
+                raise errors.StorageUnavailable(f"{key}: no answer")
+            return perform()
+
+        with pytest.raises(errors.StorageUnavailable):
+            campaign.verify(replace(archive, store=Watched(archive.store, hook)))
+
+
+class TestReport:
+    """Reports and status."""
+
+    def test_status_of_a_plan_that_never_ran(self):
+        """Before a run every candidate that has work is in the remainder, and nothing is written."""
+        archive = trips.make()
+        made = campaign.plan(archive, trips.target(), created=trips.CREATED)
+        before = trips.objects(archive.store, "")
+        summary = campaign.status(archive, made.digest)
+
+        assert summary.remainder.total == PUBLISHED
+        assert not summary.closes
+        assert trips.objects(archive.store, "") == before
+
+    def test_both_reports_are_kept(self, done):
+        """Text and page lie beside the plan; the page has pictures and needs nothing from elsewhere."""
+        archive, made, _ = done
+        place = f"campaigns/{made.digest[:16]}/report"
+        text, html = (archive.store.get(f"{place}.{kind}").data.decode() for kind in ("txt", "html"))
+
+        assert "remainder    0" in text
+        assert html == campaign.read_report(archive, made.digest).decode()
+        assert html.count("data:image/png;base64") == PUBLISHED
+        assert "http://" not in html.replace("http://www.w3.org", "")
+
+    def test_a_picture_that_is_gone_does_not_stop_the_report(self, done):
+        """A report is written even where a quick look or a manifest is missing."""
+        archive, made, _ = done
+        other = replace(archive, store=trips.copy(archive.store, trips.fresh()))
+        for key in trips.products(other):
+            if key.endswith((".png", "manifest.json")):
+                other.store.delete(key)
+
+        assert campaign.write_report(other, made).closes
+
+
+class TestExplain:
+    """One dataset's story."""
+
+    def test_of_what_was_published(self, done):
+        """It names the raw object, the version that readers see, what made it, and the verdict."""
+        archive, made, _ = done
+        item = made.items[0]
+        told = campaign.explain(archive, item.dataset)
+
+        for word in (item.entry.key, item.version, "jwst_9001.pmap", "dark jwst_nircam_dark_9001.fits"):
+            assert word in told
+
+    def test_against_a_target(self, done, expected):
+        """Against another target it tells every reference that changed, and the earliest step."""
+        archive, _, _ = done
+        campaign.scan(archive)
+        before = trips.objects(archive.store, "campaigns/")
+        dataset = next(name for name, each in sorted(expected.items()) if each["state"] == "stale")
+        told = campaign.explain(archive, dataset, trips.target("second"))
+
+        assert "It is stale." in told
+        for reason in expected[dataset]["reasons"]:
+            assert f"from {reason['old']} to {reason['new']}" in told
+        assert trips.objects(archive.store, "campaigns/") == before
+
+    @pytest.mark.parametrize("dataset", ["nobody", "", "../../etc/passwd", "a\0b", "x" * 3000])
+    @pytest.mark.parametrize("name", [None, "second"])
+    def test_of_nothing(self, done, dataset, name):
+        """A dataset that nobody knows is a wrong request, whatever its name looks like."""
+        with pytest.raises(errors.UsageError, match="dataset"):
+            campaign.explain(done[0], dataset, trips.target(name) if name else None)
+
+
+def test_digests_are_of_the_bytes(done):
+    """Each manifest declares the SHA-256 of its files, and each plan is kept as it was sealed."""
+    archive, made, _ = done
+    for dataset, version in trips.shown(archive).items():
+        body = json.loads(archive.store.get(f"products/{dataset}/{version}/manifest.json").data)
+        assert body["plan"] == made.digest
+        for file in body["files"]:
+            data = archive.store.get(f"products/{dataset}/{version}/{file['name']}").data
+            assert (hashlib.sha256(data).hexdigest(), len(data)) == (file["sha256"], file["size"])
