@@ -344,7 +344,6 @@ def product_info(plan: Plan, item: Item, statuses: Mapping[str, str]) -> product
         context=plan.context,
         statuses={steps[name].keyword: status for name, status in statuses.items()},
         references={kind: names.get(kind) for kind in wanted},
-        plan=plan.digest,
         fingerprint=item.fingerprint[-1].digest if item.fingerprint else "",
         raw_etag=item.entry.etag,
         log=tuple(_log(item, statuses)),
@@ -352,13 +351,13 @@ def product_info(plan: Plan, item: Item, statuses: Mapping[str, str]) -> product
 
 
 def _log(item: Item, statuses: Mapping[str, str]) -> Iterator[str]:
-    """Say what each step did, without host, user, path or time."""
-    used = {step.step: step for step in item.fingerprint}
-    for name, status in statuses.items():
-        step = used.get(name)
-        files = ", ".join(f"{kind} {file}" for kind, file, _ in step.references) if step else ""
-        values = ", ".join(f"{key}={value}" for key, value in step.parameters) if step else ""
-        yield f"{name}: {status}" + (f"; {files}" if files else "") + (f"; {values}" if values else "")
+    """Say what each step did, in the order of the chain, without host, user, path or time."""
+    for step in item.fingerprint:
+        # Not the order of the statuses: staged ones come back sorted by name.
+        if step.step in statuses:
+            files = ", ".join(f"{kind} {file}" for kind, file, _ in step.references)
+            values = ", ".join(f"{key}={value}" for key, value in step.parameters)
+            yield "; ".join(filter(None, (f"{step.step}: {statuses[step.step]}", files, values)))
 
 
 def picture(rate: Rate, item: Item) -> bytes:

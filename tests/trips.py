@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from reprocess import campaign
 from reprocess.archive import root
+from reprocess.planning import slabs
 from reprocess.publication import pointer as pointers
 from reprocess.settings import CacheSettings, ExecutionSettings, Settings, StorageSettings
 from reprocess.simulation.archive import simulate
@@ -30,7 +31,7 @@ SMALL = SimulationOptions(exposures=8, shape=(64, 64), groups=6)
 TINY = SimulationOptions(exposures=2, shape=(32, 32), groups=4, instruments=("NIRCAM",))
 TALL = SimulationOptions(exposures=2, shape=(64, 32), groups=60, instruments=("NIRCAM",))
 """Large enough to be cut at the least memory limit that there is."""
-LEAST_MEMORY = "[limits]\nmemory_limit_mb = 361\n"
+LEAST_MEMORY = f"[limits]\nmemory_limit_mb = {slabs.PROCESS_BYTES // 10**6 + 1}\n"
 _CACHE = tempfile.TemporaryDirectory(prefix="reprocess-tests-")
 _NAMES = itertools.count()
 

@@ -147,7 +147,7 @@ class DaskExecutor(Executor):
         self._slots_until = 0.0
         self._scratch = contextlib.ExitStack()
         self._runs = itertools.count(1)
-        pass
+        client.register_plugin(_Unmoved())
         client.run_on_scheduler(_forbid_retries)
 
     @classmethod

@@ -20,7 +20,7 @@ KEPT_FOR: dict[str, str] = {
         SSTR_NST""",
     "ordering in time": "DATE DATE-BEG DATE-END EXPSTART EXPMID EXPEND",
     "judging what a product was made with": """
-        CAL_VER CAL_VCS SDP_VER PRD_VER CRDS_VER CRDS_CTX GAINFACT RPVERS RPPLAN RPFPRINT RPRAWTAG""",
+        CAL_VER CAL_VCS SDP_VER PRD_VER CRDS_VER CRDS_CTX GAINFACT RPVERS RPFPRINT RPRAWTAG""",
     "knowing that something went wrong": "DATAPROB ENG_QUAL ENGQLPTG VISITSTA",
 }
 

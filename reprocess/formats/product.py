@@ -1,12 +1,12 @@
 """Rate products as FITS files, laid out as the official pipeline lays them out, in blocks as they are made.
 
 A product is the Level 1b file's own headers with new pixels. Every date is the one the caller gives, so the same input
-gives the same bytes. Keywords of our own, in the primary header:
+gives the same bytes. Keywords of our own, in the primary header (the plan is not among them: it says how large slabs are, and they must not
+matter):
 
 ========  =====================================================================================
 CAL_VER   ``reprocess <version>``: the software that made the pixels, and not the official one
 RPVERS    version of this package
-RPPLAN    SHA-256 of the plan that the product was made under
 RPFPRINT  SHA-256 of the fingerprint: software, parameters and references, step by step
 RPRAWTAG  version token (ETag) of the Level 1b object
 ========  =====================================================================================
@@ -69,7 +69,7 @@ _LAYOUT = frozenset(
         "INHERIT",
     ]
 )
-_PROCESSING = frozenset(["CAL_VER", "CAL_VCS", "CRDS_VER", "CRDS_CTX", "RPVERS", "RPPLAN", "RPFPRINT", "RPRAWTAG"])
+_PROCESSING = frozenset(["CAL_VER", "CAL_VCS", "CRDS_VER", "CRDS_CTX", "RPVERS", "RPFPRINT", "RPRAWTAG"])
 
 _STEP_TITLES = MappingProxyType(
     {
@@ -154,7 +154,7 @@ class ProductInfo:
         For example ``S_JUMP`` to ``COMPLETE``.
     references : mapping of CRDS type to file name or None
         None is written as ``N/A``: the context says that the exposure needs none.
-    plan, fingerprint, raw_etag : str
+    fingerprint, raw_etag : str
         See the table of keywords above; what is empty is left out.
     crds_version : str
         Version of the CRDS client that applied the context; left out when empty.
@@ -170,7 +170,6 @@ class ProductInfo:
     context: str
     statuses: Mapping[str, str]
     references: Mapping[str, str | None]
-    plan: str = ""
     fingerprint: str = ""
     raw_etag: str = ""
     crds_version: str = ""
@@ -267,9 +266,8 @@ def _status_cards(info: ProductInfo) -> Iterator[tuple[str, str, str]]:
 
 def _own_cards(info: ProductInfo) -> Iterator[tuple[str, str, str]]:
     yield "RPVERS", info.software, "Version of reprocess"
-    for keyword, digest in (("RPPLAN", info.plan), ("RPFPRINT", info.fingerprint)):
-        if digest:
-            yield keyword, digest, ""  # a digest leaves no room for a comment
+    if info.fingerprint:
+        yield "RPFPRINT", info.fingerprint, ""  # a digest leaves no room for a comment
     if info.raw_etag:
         yield "RPRAWTAG", info.raw_etag.strip('"'), ""
 
@@ -315,7 +313,7 @@ def _plane_header(
 
 def _cards(block: bytes) -> Iterator[fits.Card]:
     """Cards of a stored header without its layout; cards that are not FITS are left out: no reader could use them."""
-    for card in fits.Header.fromstring(block.decode("ascii")).cards:
+    for card in fits.Header.fromstring(block.decode("ascii", "replace")).cards:
         if card.keyword in _LAYOUT:
             continue
         try:

@@ -63,7 +63,7 @@ class TestTree:
         """Our own keywords are kept under extra_fits."""
         extra = [card[0] for card in tree_of(rate())["extra_fits"]["PRIMARY"]["header"]]
 
-        assert {"RPVERS", "RPPLAN", "RPFPRINT", "RPRAWTAG"} <= set(extra)
+        assert {"RPVERS", "RPFPRINT", "RPRAWTAG"} <= set(extra)
 
     def test_logs(self):
         """Log lines are under cal_logs, beside those of the input."""

@@ -24,7 +24,6 @@ INFO = product.ProductInfo(
     context="jwst_1584.pmap",
     statuses={"S_DQINIT": "COMPLETE", "S_JUMP": "COMPLETE", "S_IPC": "SKIPPED"},
     references={"superbias": "jwst_nircam_superbias_0201.fits", "ipc": None},
-    plan="a" * 64,
     fingerprint="b" * 64,
     raw_etag='"d41d8cd98f00b204e9800998ecf8427e-12"',
     log=("dq_init: 7 bad pixels", "key: value"),
@@ -143,7 +142,7 @@ class TestKeywords:
         """Name, date, model, software, context, plan and fingerprint are in the primary header."""
         header = opened(rate())["PRIMARY"].header
         found = {
-            key: header[key] for key in ("FILENAME", "DATE", "DATAMODL", "CAL_VER", "CRDS_CTX", "RPPLAN", "RPFPRINT")
+            key: header[key] for key in ("FILENAME", "DATE", "DATAMODL", "CAL_VER", "CRDS_CTX", "RPFPRINT")
         }
 
         assert found == {
@@ -152,7 +151,6 @@ class TestKeywords:
             "DATAMODL": "ImageModel",
             "CAL_VER": "reprocess 0.1.0",
             "CRDS_CTX": "jwst_1584.pmap",
-            "RPPLAN": "a" * 64,
             "RPFPRINT": "b" * 64,
         }
 
