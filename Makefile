@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PEER ?= .venv-peer
 RUN := $(VENV)/bin
-PIP_QUIET := --quiet --disable-pip-version-check
+PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test parity lint types contracts check benchmark clean
@@ -16,7 +16,7 @@ setup: $(VENV)/.ready ## The environment of the package, pinned by constraints.t
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "[setup] Python environment in $(VENV) (about a minute the first time)"
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	@$(RUN)/python -m pip install $(PIP_QUIET) --constraint constraints.txt --editable '.[development]' 2>&1 | grep -v "is ignored: it is neither" || true
+	@$(RUN)/$(PIP) --constraint constraints.txt --editable '.[development]'
 	@$(RUN)/python -c 'import reprocess, pytest, moto' && touch $@
 	@echo "[setup] done"
 
@@ -34,7 +34,7 @@ parity: $(PEER)/.ready ## The same pixels as the official pipeline, step by step
 $(PEER)/.ready: pyproject.toml constraints-peer.txt
 	@echo "[setup] the official pipeline in $(PEER), for comparison only (about two minutes the first time)"
 	@test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
-	@$(PEER)/bin/python -m pip install $(PIP_QUIET) --constraint constraints-peer.txt jwst==3.0.0 pytest hypothesis --editable . 2>&1 | grep -v "is ignored: it is neither" || true
+	@$(PEER)/bin/$(PIP) --constraint constraints-peer.txt jwst==3.0.0 pytest hypothesis --editable .
 	@$(PEER)/bin/python -c 'import jwst, reprocess' && touch $@
 
 lint: $(VENV)/.ready ## ruff

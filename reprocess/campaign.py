@@ -151,6 +151,9 @@ def _plan_of(
         software=__version__,
         progress=None if progress is None else lambda done: progress(done, len(candidates), "exposures"),
     )
+    unread = sorted({name for judgement in judgements for name in judgement.parameter_files})
+    if unread:
+        _LOG.warning("parameter files of the context are not applied: %s", ", ".join(unread))
     limit = target.memory_limit_mb or archive.settings.execution.memory_limit_mb
     return planner.plan(
         judgements,
@@ -234,6 +237,12 @@ def run(
     start = time.monotonic()
     before = ledger.read(archive.store, made.digest[:16])
     waiting = [item for item in made.items if item.action == "calibrate" and not _is_settled(item, before)]
+    lost = sorted({item.entry.location for item in waiting} - set(archive.raw))
+    if lost:
+        raise errors.PlanError(
+            f"Plan {made.digest[:12]} reads the raw location {lost[0]}, which archive.toml no longer names. Add it, or "
+            "scan and plan again."
+        )
     if waiting:
         book = ledger.begin(archive.store, made.digest[:16])
         try:

@@ -92,7 +92,7 @@ def read_target(text: str, *, name: str) -> Target:
         software=_text(table, "software", name),
         parameters={step: _table(nested["parameters"], step, name) for step in nested["parameters"]},
         zarr=_choice(nested["products"], "products", "zarr", False, name),
-        memory_limit_mb=_choice(nested["limits"], "limits", "memory_limit_mb", 0, name),
+        memory_limit_mb=_limit(nested["limits"], name),
         budget={mode: _table(nested["budget"], mode, name) for mode in nested["budget"]},
         text=text,
     )
@@ -108,6 +108,13 @@ def _choice(table: Mapping[str, Any], section: str, key: str, default: T, name: 
         raise errors.TargetError(
             f"{name}: [{section}] {key} is {value!r}; it must be of type {type(default).__name__}."
         )
+    return value
+
+
+def _limit(table: Mapping[str, Any], name: str) -> int:
+    value = _choice(table, "limits", "memory_limit_mb", 0, name)
+    if value < 0 or (value == 0 and table):
+        raise errors.TargetError(f"{name}: [limits] memory_limit_mb is {value}; it must be 1 or more.")
     return value
 
 

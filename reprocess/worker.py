@@ -137,7 +137,7 @@ def run(task: Task) -> Outcome:
     try:
         ended, message, temporary = _do(payload, archive, raw, meter), "", False
     except errors.ReprocessError as error:
-        ended, message, temporary = error.outcome_class, str(error), error.temporary
+        ended, message, temporary = error.outcome_class, _naming(task, str(error)), error.temporary
     except MemoryError as error:
         ended, temporary = errors.OutOfMemory.outcome_class, errors.OutOfMemory.temporary
         message = f"{task.unit}: not enough memory ({error}). Give workers more, or lower the memory limit of units."
@@ -158,6 +158,11 @@ def run(task: Task) -> Outcome:
         bytes_written=sum(store.bytes_written.total() for store in stores),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )
+
+
+def _naming(task: Task, message: str) -> str:
+    """Kernels and storage know no dataset; whoever reads their message has to."""
+    return message if task.dataset in message else f"{task.dataset}: {message}"
 
 
 def _do(payload: Preparation | Work, archive: Store, raw: Store | None, meter: Meter) -> str:

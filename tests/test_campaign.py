@@ -277,9 +277,7 @@ class Death:
 class TestKilled:
     """A coordinator that dies at any store call."""
 
-    @pytest.fixture(
-        scope="class", params=[(trips.TINY, ""), (trips.TALL, trips.LEAST_MEMORY)], ids=["whole", "slabs"]
-    )
+    @pytest.fixture(scope="class", params=[(trips.TINY, ""), (trips.TALL, trips.LEAST_MEMORY)], ids=["whole", "slabs"])
     def healthy(self, request):
         """What to make and aim at, what an undisturbed run leaves, and how many store calls it makes."""
         options, extra = request.param

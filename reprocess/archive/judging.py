@@ -6,6 +6,7 @@ reference files, and it copies files into the mirror; it reads no pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ def _typed(step: Step, name: str, value: Parameter) -> Parameter:
     if name not in step.parameters:
         known = ", ".join(sorted(step.parameters))
         raise errors.TargetError(f"[parameters.{step.name}] has no parameter {name!r}. There are {known}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.TargetError(f"[parameters.{step.name}] {name} = {value!r}; it must be finite.")
     default = step.parameters[name]
     if default is None or type(value) is type(default):
         return value

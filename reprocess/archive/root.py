@@ -94,6 +94,9 @@ def _root(table: Mapping[str, Any], name: str) -> ArchiveRoot:
     if unknown or table.get("schema") != SCHEMA:
         what = f"unknown key {unknown[0]!r}" if unknown else f"schema {table.get('schema')!r}, not {SCHEMA}"
         raise errors.ArchiveError(f"{name}: {what}. It has {', '.join(sorted(known))}.")
+    for key, kind in (("references", str), ("key_pattern", str), ("keep_versions", int)):
+        if key in table and type(table[key]) is not kind:
+            raise errors.ArchiveError(f"{name}: {key} is {table[key]!r}; it must be of type {kind.__name__}.")
     try:
         raw = tuple(RawLocation(**location) for location in table["raw"])
         rest = {key: table[key] for key in ("references", "key_pattern", "keep_versions") if key in table}
@@ -103,6 +106,9 @@ def _root(table: Mapping[str, Any], name: str) -> ArchiveRoot:
 
 
 def _check(root: ArchiveRoot, name: str) -> None:
+    for location in root.raw:
+        if type(location.url) is not str or not location.url or type(location.anonymous) is not bool:
+            raise errors.ArchiveError(f"{name}: {location} is malformed. url is text, anonymous is true or false.")
     if not root.raw:
         raise errors.ArchiveError(f"{name}: an archive needs at least one raw location. Give --raw URL.")
     try:

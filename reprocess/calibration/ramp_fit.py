@@ -86,7 +86,7 @@ def fit(
     Returns
     -------
     Fit or None
-        Its arrays are read-only: with one integration both rates share all planes but `err`. None if every pixel is saturated in the first group of all integrations, or if MIRI has fewer than two groups
+        None if every pixel is saturated in the first group of all integrations, or if MIRI has fewer than two groups
         that are not wholly DO_NOT_USE.
 
     Raises
@@ -211,7 +211,7 @@ def _flat(array: NDArray[Any]) -> NDArray[Any]:
 def _fit(ramps: _Ramps, cadence: flagged_ramps.Cadence, shape: tuple[int, ...]) -> Fit:
     """Fit all pixels as if they were without flags, then those that are not once more."""
     nints, pixels = len(ramps.data), ramps.data.shape[2]
-    rate, rateints = _empty(nints, pixels)
+    rate, rateints = _empty((pixels,)), _empty((nints, pixels))
     flagged = _fit_clean(ramps, cadence, rate, rateints)
     planes = ramps.data.shape[0] * ramps.data.shape[1]
     for chosen in batches(flagged, planes, values=_FLAGGED_VALUES):
@@ -252,33 +252,14 @@ def _fit_clean(ramps: _Ramps, cadence: flagged_ramps.Cadence, rate: Rate, ratein
     return np.concatenate(others)
 
 
-def _empty(nints: int, pixels: int) -> tuple[Rate, Rate]:
-    """Return rates with nothing in them yet; those of a single integration share all planes but their errors.
-
-    The two errors are different sums; all else is equal, and fresh memory costs more time here than the fit.
-    """
-    shapes = [(nints, pixels)] if nints == 1 else [(nints, pixels), (pixels,)]
-    made = [
-        Rate(
-            sci=np.empty(shape, np.float32),
-            err=np.empty(shape, np.float32),
-            dq=np.empty(shape, np.uint32),
-            var_poisson=np.empty(shape, np.float32),
-            var_rnoise=np.empty(shape, np.float32),
-        )
-        for shape in shapes
-    ]
-    if nints > 1:
-        return made[1], made[0]
-    each = made[0]
-    own = np.empty(pixels, np.float32)
-    return Rate(each.sci[0], own, each.dq[0], each.var_poisson[0], each.var_rnoise[0]), each
+def _empty(shape: tuple[int, ...]) -> Rate:
+    """Return a rate with nothing in it yet."""
+    sci, err, photon, read = (np.empty(shape, np.float32) for _ in range(4))
+    return Rate(sci=sci, err=err, dq=np.empty(shape, np.uint32), var_poisson=photon, var_rnoise=read)
 
 
 def _shaped(rate: Rate, shape: tuple[int, ...]) -> Rate:
-    """Return a rate with rows and columns apart, that nobody can change."""
-    for plane in (rate.sci, rate.err, rate.dq, rate.var_poisson, rate.var_rnoise):
-        plane.flags.writeable = False
+    """Return a rate with rows and columns apart."""
     return Rate(
         sci=rate.sci.reshape(shape),
         err=rate.err.reshape(shape),

@@ -141,9 +141,7 @@ class TestKeywords:
     def test_what_the_product_says_of_itself(self):
         """Name, date, model, software, context, plan and fingerprint are in the primary header."""
         header = opened(rate())["PRIMARY"].header
-        found = {
-            key: header[key] for key in ("FILENAME", "DATE", "DATAMODL", "CAL_VER", "CRDS_CTX", "RPFPRINT")
-        }
+        found = {key: header[key] for key in ("FILENAME", "DATE", "DATAMODL", "CAL_VER", "CRDS_CTX", "RPFPRINT")}
 
         assert found == {
             "FILENAME": "jw01234001001_02101_00001_nrca1_rate.fits",

@@ -157,7 +157,9 @@ def test_damaged_pictures_are_left_out(data):
 
 def test_same_in_every_process():
     """The page does not depend on the seed of hashes."""
-    code = "from tests.reporting.test_page import *; sys.stdout.write(page.render(campaign(SCRIPT), pictures=[picture()]))"
+    code = (
+        "from tests.reporting.test_page import *; sys.stdout.write(page.render(campaign(SCRIPT), pictures=[picture()]))"
+    )
 
     def run(seed):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
