@@ -100,15 +100,15 @@ def _root(table: Mapping[str, Any], name: str) -> ArchiveRoot:
     try:
         raw = tuple(RawLocation(**location) for location in table["raw"])
         rest = {key: table[key] for key in ("references", "key_pattern", "keep_versions") if key in table}
-        return ArchiveRoot(raw=raw, **rest)
     except (KeyError, TypeError) as error:
         raise errors.ArchiveError(f"{name}: the [[raw]] sections are malformed ({error}). Each has a url.") from error
+    for location in raw:
+        if type(location.url) is not str or not location.url or type(location.anonymous) is not bool:
+            raise errors.ArchiveError(f"{name}: {location} is malformed. url is text, anonymous is true or false.")
+    return ArchiveRoot(raw=raw, **rest)
 
 
 def _check(root: ArchiveRoot, name: str) -> None:
-    for location in root.raw:
-        if type(location.url) is not str or not location.url or type(location.anonymous) is not bool:
-            raise errors.ArchiveError(f"{name}: {location} is malformed. url is text, anonymous is true or false.")
     if not root.raw:
         raise errors.ArchiveError(f"{name}: an archive needs at least one raw location. Give --raw URL.")
     try:

@@ -14,7 +14,11 @@ from reprocess.calibration import (
     dq,
     group_scale,
     ipc,
+    lastframe,
     refpix,
+    refpix_miri,
+    reset,
+    rscd,
     saturation,
     superbias,
 )
@@ -49,9 +53,13 @@ class Chain:
     bias : float32 array, (row, column), or None
         Superbias in DN, 0 where unknown.
     bias_flags : uint32 array, (row, column), or None
-    refpix : refpix.Options or None
+    refpix : refpix.Options or refpix_miri.Options or None
     linearity, dark : Reference or None
     dark_match : dark_current.Match or None
+    last_frame : bool
+        Whether the last group is left out.
+    reset : reset.Decay or None
+    rscd : rscd.Skips or None
     """
 
     readout: Readout
@@ -64,10 +72,13 @@ class Chain:
     kernel: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
     bias_flags: NDArray[np.uint32] | None = None
-    refpix: refpix.Options | None = None
+    refpix: refpix.Options | refpix_miri.Options | None = None
     linearity: Reference | None = None
     dark: Reference | None = None
     dark_match: dark_current.Match | None = None
+    last_frame: bool = False
+    reset: reset.Decay | None = None
+    rscd: rscd.Skips | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,9 +90,10 @@ class Chain:
         return np.zeros(self.shape, np.uint8) if self.mask is None else dq.group_flags(self.mask)
 
     def flags_at_refpix(self) -> NDArray[np.uint32]:
-        """Flags of the pixels when the reference pixels are looked for."""
+        """Flags of the pixels when the reference pixels of a near-infrared array are looked for."""
         flags = np.zeros(self.shape, np.uint32)
-        for added in (self.mask, None if self.limits is None else self.limits.flags, self.bias_flags):
+        saturation_flags = None if self.limits is None else self.limits.flags
+        for added in (self.mask, saturation_flags, self.bias_flags, None if self.reset is None else self.reset.flags):
             if added is not None:
                 flags |= added
         return flags
@@ -114,6 +126,7 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
     mask, limits = given.reference("dq_init", "mask"), given.reference("saturation", "saturation")
     kernel, bias = given.reference("ipc", "ipc"), given.reference("superbias", "superbias")
     dark, shape = given.reference("dark_current", "dark"), given.shape
+    decay, skips = given.reference("reset", "reset"), given.reference("rscd", "rscd")
     if settings["dq_init"]["user_supplied_dq"] is not None:
         raise errors.Unsupported("parameter user_supplied_dq of step dq_init is not supported; leave it out")
     return Chain(
@@ -131,6 +144,9 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
         linearity=given.reference("linearity", "linearity"),
         dark=dark,
         dark_match=None if dark is None else dark_current.match(dark, readout),
+        last_frame=given.runs("lastframe") and readout.ngroups >= lastframe.FEWEST_GROUPS,
+        reset=None if decay is None else reset.settle(decay, readout, shape),
+        rscd=None if skips is None else rscd.settle(skips, readout),
     )
 
 
@@ -146,9 +162,13 @@ class _Given:
     def layers(self) -> int:
         return int(self.settings["saturation"]["n_pix_grow_sat"] or 0)
 
+    def runs(self, step: str) -> bool:
+        """Return whether the exposure has a step that is not to be skipped."""
+        return step in self.settings and not self.settings[step]["skip"]
+
     def reference(self, step: str, kind: str) -> Reference | None:
         """Return the reference of a step, or None if the step is skipped."""
-        return None if self.settings[step]["skip"] else self.references.get(kind)
+        return self.references.get(kind) if self.runs(step) else None
 
     def averaging(self, readout: Readout) -> saturation.Averaging | None:
         """Return how groups average frames, where the saturation step asks for it."""
@@ -158,15 +178,20 @@ class _Given:
         image = None if bias is None else bias.array("sci", self.shape)
         return saturation.Averaging(readout.nframes, image, self.layers)
 
-    def refpix(self, readout: Readout) -> refpix.Options | None:
+    def refpix(self, readout: Readout) -> refpix.Options | refpix_miri.Options | None:
         """Return the options of the refpix step, or None if it is skipped."""
-        if self.settings["refpix"]["skip"] or not refpix.fits_detector(readout):
+        if self.settings["refpix"]["skip"]:
+            return None
+        if readout.instrument == "MIRI":
+            options = refpix_miri.Options.from_parameters(self.settings["refpix"])
+            return options if refpix_miri.is_full_frame(readout) else None
+        if not refpix.fits_detector(readout):
             return None
         return refpix.Options.from_parameters(self.settings["refpix"])
 
 
 def statuses(chain: Chain) -> dict[str, str]:
-    """Return COMPLETE or SKIPPED for the steps of the chain."""
+    """Return COMPLETE or SKIPPED for the steps before jump, those of all instruments."""
     done = {
         "group_scale": chain.scale,
         "dq_init": chain.mask,
@@ -176,6 +201,9 @@ def statuses(chain: Chain) -> dict[str, str]:
         "refpix": chain.refpix,
         "linearity": chain.linearity,
         "dark_current": chain.dark_match,
+        "lastframe": chain.last_frame or None,
+        "reset": chain.reset,
+        "rscd": chain.rscd,
     }
     return {name: "SKIPPED" if used is None else "COMPLETE" for name, used in done.items()}
 

@@ -70,12 +70,48 @@ def match(dark: Reference, readout: Readout) -> Match | None:
 
 
 def _length(dark: Reference) -> int:
-    """Return the groups of a dark that must be a cube of (group, row, column)."""
+    """Return the groups of a dark that must be a cube of (group, row, column), or several of them."""
     sci = dark.arrays.get("sci")
-    if sci is None or sci.ndim != 3:
+    if sci is None or sci.ndim not in (3, 4):
         found = "no array 'sci'" if sci is None else f"axes {sci.shape}"
-        raise errors.DamagedReference(f"{dark.label} has {found}, but must be a cube of (group, row, column)")
-    return len(sci)
+        raise errors.DamagedReference(
+            f"{dark.label} has {found}, but must be a cube of (group, row, column), or one for each integration"
+        )
+    return sci.shape[-3]
+
+
+def cube_for(dark: NDArray[np.float32], how: Match, *, integration: int, readout: Readout) -> int | None:
+    """Return which cube of a dark with one for each integration is subtracted; None for no dark at all.
+
+    The last one stands for all integrations that follow. In a segment that does not begin with the exposure's first
+    integration it stands for all; officially it is then empty if the dark must be averaged and has more integrations
+    than the segment.
+
+    Parameters
+    ----------
+    dark : float32 array, (integration, group, row, column)
+    how : Match
+    integration : int
+        Index of the integration in the file.
+    readout : Readout
+    """
+    cube = integration if integration < len(dark) and readout.first_integration == 1 else len(dark) - 1
+    return cube if how.direct or cube < readout.nints else None
+
+
+def flags_of(dark: Reference, shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """Return the flags of a dark, (row, column); those of its integrations are put together.
+
+    Parameters
+    ----------
+    dark : Reference
+    shape : tuple of int
+        Rows and columns.
+    """
+    flags: NDArray[np.uint32] = dark.array("dq", shape)
+    if flags.ndim == 4:
+        flags = flags[:, 0]
+    return flags if flags.ndim == 2 else np.bitwise_or.reduce(flags, axis=0)
 
 
 def _frames(ngroups: int, nframes: int, groupgap: int) -> int:

@@ -1,4 +1,4 @@
-"""Stage 1 for near-infrared imaging: raw ramps to count rates, a whole exposure at once or slab by slab.
+"""Stage 1 for imaging: raw ramps to count rates, a whole exposure at once or slab by slab.
 
 Every result is that of the official stage 1 with the same references and parameters; `tests/parity` holds each step and
 the whole chain against it. A slab gives the rows of the whole exposure bit for bit, if it is given the facts of the
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from reprocess import errors
 from reprocess.calibration import dark_current, gain_scale, jump, preparation, ramp_fit
 from reprocess.calibration.chain import Chain, Settings, settle, statuses
-from reprocess.calibration.facts import Facts, gather_facts, reference_signal
+from reprocess.calibration.facts import Facts, edges, gather_facts, reference_signal
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.calibration.rate import Fit, Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference, References
 from reprocess.calibration.steps import (
+    MID_INFRARED,
+    NEAR_INFRARED,
     OFF,
     STEPS,
     Parameters,
@@ -36,10 +38,13 @@ from reprocess.calibration.steps import (
 from reprocess.exposure import Band, Slab
 
 __all__ = [
+    "MID_INFRARED",
+    "NEAR_INFRARED",
     "STEPS",
     "Facts",
     "Stage1",
     "calibrate",
+    "edges",
     "gather_facts",
     "locality",
     "reference_types",
@@ -117,11 +122,12 @@ def calibrate(
     errors.Unsupported
         If the exposure type or a parameter is not supported.
     """
-    settings = resolve(steps_of(readout.exp_type), parameters)
+    steps = steps_of(readout.exp_type)
+    settings = resolve(steps, parameters)
     slab = slab or whole(readout)
     _check(raw, readout, slab, facts)
     chain = settle(references, readout=readout, settings=settings, band=slab.padded)
-    signal = facts.reference_signal if facts else reference_signal(raw, chain)
+    signal = facts.reference_signal if facts else reference_signal(raw, chain, references, settings)
     gain, readnoise = (_required(references, kind, chain) for kind in ("gain", "readnoise"))
     ramp = preparation.prepare(raw, chain, signal)
     groups = facts.groups if facts else RampFacts.of(ramp.groupdq, gain)
@@ -135,7 +141,7 @@ def calibrate(
     fit, scaled = _scaled(fit, references.get("gain"), settings)
     done = statuses(chain) | {"jump": jump_status, "ramp_fit": "COMPLETE", "gain_scale": scaled}
     done |= {step.name: "SKIPPED" for step in OFF}
-    return Stage1(fit.rate, fit.rateints, {step.name: done[step.name] for step in STEPS})
+    return Stage1(fit.rate, fit.rateints, {step.name: done[step.name] for step in steps})
 
 
 def _check(raw: NDArray[Any], readout: Readout, slab: Slab, facts: Facts | None) -> None:
@@ -212,7 +218,9 @@ def _fit(
         facts=facts,
     )
     if fit is None:
-        raise errors.BadData("every pixel is saturated in the first group of every integration; there is no rate")
+        raise errors.BadData(
+            "every pixel is saturated in the first group that is used, or fewer than two groups are; there is no rate"
+        )
     return fit
 
 

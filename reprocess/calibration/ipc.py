@@ -26,6 +26,7 @@ STEP = Step(
 
 EDGE = 4
 DETECTOR = 2048
+MIRI_COLUMNS = 1032
 
 
 def kernel(reference: Reference, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -47,12 +48,18 @@ def kernel(reference: Reference, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def science_area(readout: Readout) -> tuple[slice, slice]:
-    """Return the rows and columns of the frame that are not reference pixels of the detector's edge."""
+    """Return the rows and columns of the frame that are not reference pixels of the detector's edge.
 
-    def inside(start: int, length: int) -> slice:
-        return slice(max(0, EDGE - start), min(length, DETECTOR - EDGE - start))
+    MIRI has reference pixels at the ends of its rows only.
+    """
 
-    return inside(readout.row_start, readout.rows), inside(readout.column_start, readout.columns)
+    def inside(start: int, length: int, detector: int) -> slice:
+        return slice(max(0, EDGE - start), min(length, detector - EDGE - start))
+
+    if readout.instrument == "MIRI":
+        return slice(0, readout.rows), inside(readout.column_start, readout.columns, MIRI_COLUMNS)
+    rows = inside(readout.row_start, readout.rows, DETECTOR)
+    return rows, inside(readout.column_start, readout.columns, DETECTOR)
 
 
 def convolve(

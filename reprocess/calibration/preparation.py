@@ -8,25 +8,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import dark_current, dq, ipc, linearity, refpix, saturation, superbias
+from reprocess.calibration import (
+    dark_current,
+    dq,
+    ipc,
+    lastframe,
+    linearity,
+    refpix,
+    refpix_miri,
+    reset,
+    rscd,
+    saturation,
+    superbias,
+)
 from reprocess.calibration.chain import Chain, coefficients_of
 from reprocess.calibration.ramp import Ramp
 
 BLOCK_BYTES = 1 << 19
 
 Polynomials = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+Signal = refpix.Signal | refpix_miri.Signal
 
 
-def prepare(raw: NDArray[Any], chain: Chain, signal: refpix.Signal | None) -> Ramp:
-    """Run the steps from group_scale to dark_current.
+def prepare(raw: NDArray[Any], chain: Chain, signal: Signal | None, *, first: int = 0) -> Ramp:
+    """Run the steps before jump, from group_scale to dark_current, or for MIRI to refpix.
 
     Parameters
     ----------
     raw : uint16 or float32 array, (integration, group, row, column)
         DN as in the file, the rows of the chain's band. Not changed.
     chain : Chain
-    signal : refpix.Signal or None
+    signal : refpix.Signal or refpix_miri.Signal or None
         Reference signal of the whole exposure; None where there is none to subtract.
+    first : int
+        Index in the file of the first integration of `raw`.
 
     Returns
     -------
@@ -37,11 +52,26 @@ def prepare(raw: NDArray[Any], chain: Chain, signal: refpix.Signal | None) -> Ra
     ramp = Ramp(np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8), chain.flags_at_refpix())
     start = chain.start_flags()
     for rows in _blocks(raw.shape):
-        _prepare_block(counts, ramp, rows, chain=chain, onsets=onsets, start=start[rows], signal=signal)
+        block = Ramp(ramp.data[:, :, rows], ramp.groupdq[:, :, rows], ramp.pixeldq[rows])
+        ready = _Block(chain, rows, block.pixeldq)
+        for number, (groups, onset) in enumerate(zip(counts, onsets, strict=True)):
+            flags = block.groupdq[number]
+            _flag(groups[:, rows], flags, onset[rows], chain=chain, start=start[rows])
+            block.data[number] = ready.linear(groups, flags, onset[rows], integration=first + number, signal=signal)
     if chain.limits is not None and chain.averaging is not None:
-        for groups, flags, first in zip(counts, ramp.groupdq, onsets, strict=True):
-            saturation.flag_averaged(groups, flags, first=first, limits=chain.limits, averaging=chain.averaging)
+        for groups, flags, onset in zip(counts, ramp.groupdq, onsets, strict=True):
+            saturation.flag_averaged(groups, flags, first=onset, limits=chain.limits, averaging=chain.averaging)
+    _leave_out(ramp, chain, onsets, first)
     return ramp
+
+
+def _leave_out(ramp: Ramp, chain: Chain, onsets: list[NDArray[Any]], first: int) -> None:
+    """Flag the groups at both ends of MIRI ramps that are not fitted; nothing before this reads these flags."""
+    if chain.last_frame:
+        lastframe.flag(ramp.groupdq)
+    if chain.rscd is not None:
+        for number, (flags, onset) in enumerate(zip(ramp.groupdq, onsets, strict=True)):
+            rscd.flag(flags, ramp.pixeldq, onset, chain.rscd.of(first + number))
 
 
 def _onset(groups: NDArray[Any], chain: Chain) -> NDArray[Any]:
@@ -58,32 +88,68 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     return (slice(start, min(start + height, rows)) for start in range(0, rows, height))
 
 
-def _prepare_block(
-    counts: NDArray[Any],
-    ramp: Ramp,
-    rows: slice,
-    *,
-    chain: Chain,
-    onsets: list[NDArray[Any]],
-    start: NDArray[np.uint8],
-    signal: refpix.Signal | None,
+def _flag(
+    groups: NDArray[Any], flags: NDArray[np.uint8], onset: NDArray[Any], *, chain: Chain, start: NDArray[np.uint8]
 ) -> None:
-    """Fill some rows of the ramp, all integrations."""
-    polynomials, dark = _polynomials(chain, rows, ramp.pixeldq), _dark(chain, rows, ramp.pixeldq)
-    for number, groups in enumerate(counts):
-        flags, first = ramp.groupdq[number, :, rows], onsets[number][rows]
-        if chain.limits is None:
-            flags[...] = start
+    """Fill the flags of some rows of an integration with those of the saturation step."""
+    if chain.limits is None:
+        flags[...] = start
+    else:
+        saturation.flag_groups(groups, onset, start, out=flags)
+
+
+class _Block:
+    """Some rows of the chain, with what all integrations need."""
+
+    def __init__(self, chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> None:
+        self._chain = chain
+        self._rows = rows
+        self._polynomials = _polynomials(chain, rows, pixeldq)
+        self._darks: dict[int | None, NDArray[Any] | None] = {None: None}
+        if chain.dark is not None and chain.dark_match is not None:
+            pixeldq |= dark_current.flags_of(chain.dark, chain.shape)[rows]
+
+    def linear(
+        self,
+        groups: NDArray[Any],
+        flags: NDArray[np.uint8],
+        onset: NDArray[Any],
+        *,
+        integration: int,
+        signal: Signal | None,
+    ) -> NDArray[np.float32]:
+        """Return an integration of the block in float32 after the steps from ipc to dark_current, for MIRI refpix."""
+        chain = self._chain
+        data = _without_bias(groups, self._rows, chain)
+        frame_rows = slice(self._rows.start + chain.band.start, self._rows.stop + chain.band.start)
+        if chain.reset is not None:
+            reset.subtract(data, decay=chain.reset.of(integration, self._rows))
+        if isinstance(signal, refpix.Signal):
+            refpix.subtract(data, signal, integration=integration, rows=frame_rows)
+        if self._polynomials is not None:
+            saturated = (flags & np.uint8(dq.SATURATED)).astype(bool) if (onset < len(groups)).any() else None
+            data = _linear(data, self._polynomials, saturated, chain.readout.nframes)
+        dark = self._dark(integration)
+        if dark is not None:
+            dark_current.subtract(data, dark=dark)
+        if isinstance(signal, refpix_miri.Signal):
+            refpix_miri.subtract(data, signal, integration=integration, rows=frame_rows)
+        return data
+
+    def _dark(self, integration: int) -> NDArray[Any] | None:
+        """Return the dark of every group of an integration; None where there is none to subtract."""
+        dark, how = self._chain.dark, self._chain.dark_match
+        if dark is None or how is None:
+            return None
+        sci: NDArray[np.float32] = dark.array("sci", self._chain.shape)
+        chosen: int | None = 0
+        if sci.ndim == 3:
+            sci = sci[None]
         else:
-            saturation.flag_groups(groups[:, rows], first, start, out=flags)
-        data = _without_bias(groups, rows, chain)
-        if signal is not None:
-            frame_rows = slice(rows.start + chain.band.start, rows.stop + chain.band.start)
-            refpix.subtract(data, signal, integration=number, rows=frame_rows)
-        if polynomials is not None:
-            saturated = (flags & np.uint8(dq.SATURATED)).astype(bool) if (first < len(groups)).any() else None
-            data = _linear(data, polynomials, saturated, chain.readout.nframes)
-        ramp.data[number, :, rows] = data if dark is None else dark_current.subtract(data, dark=dark)
+            chosen = dark_current.cube_for(sci, how, integration=integration, readout=self._chain.readout)
+        if chosen is not None and chosen not in self._darks:
+            self._darks[chosen] = dark_current.groups(sci[chosen][:, self._rows], how)
+        return self._darks[chosen]
 
 
 def _polynomials(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> Polynomials | None:
@@ -92,11 +158,11 @@ def _polynomials(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> Poly
         return None
     coefficients, inverse, flags = coefficients_of(chain.linearity, chain.shape)
     forward, added = linearity.usable(coefficients[:, rows], flags[rows])
-    pixeldq[rows] |= added
+    pixeldq |= added
     if inverse is None or chain.readout.nframes == 1:
         return forward, None
     back, added = linearity.usable(inverse[:, rows], flags[rows])
-    pixeldq[rows] |= added
+    pixeldq |= added
     return forward, back
 
 
@@ -110,14 +176,6 @@ def _linear(
         return linearity.correct(data, coefficients=coefficients, saturated=saturated)
     lost = np.zeros(data.shape, bool) if saturated is None else saturated
     return linearity.correct_reads(data, coefficients=coefficients, inverse=inverse, saturated=lost, nframes=nframes)
-
-
-def _dark(chain: Chain, rows: slice, pixeldq: NDArray[np.uint32]) -> NDArray[Any] | None:
-    """Return the dark of every group for some rows, and add its flags; None where the step is skipped."""
-    if chain.dark is None or chain.dark_match is None:
-        return None
-    pixeldq[rows] |= chain.dark.array("dq", chain.shape)[rows]
-    return dark_current.groups(chain.dark.array("sci", chain.shape)[:, rows], chain.dark_match)
 
 
 def _without_bias(groups: NDArray[Any], rows: slice, chain: Chain) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ STEP = Step(
     parameters=MappingProxyType(
         {
             "odd_even_columns": True,
+            "odd_even_rows": True,
             "refpix_algorithm": "median",
             "side_gain": 1.0,
             "side_smoothing_length": 11,

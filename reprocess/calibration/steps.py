@@ -13,9 +13,12 @@ from reprocess.calibration import (
     group_scale,
     ipc,
     jump,
+    lastframe,
     linearity,
     ramp_fit,
     refpix,
+    reset,
+    rscd,
     saturation,
     superbias,
 )
@@ -30,14 +33,18 @@ def _off(name: str, keyword: str) -> Step:
     return Step(name=name, keyword=keyword, revision=1, parameters=MappingProxyType({"skip": True}))
 
 
-OFF = (
-    _off("charge_migration", "S_CHGMIG"),
+_FLICKER_AND_PERSISTENCE = (
     _off("picture_frame", "S_PCTFRM"),
     _off("clean_flicker_noise", "S_CLNFNS"),
     _off("persistence", "S_PERSIS"),
 )
+_CHARGE_MIGRATION = _off("charge_migration", "S_CHGMIG")
+_EMICORR, _FIRSTFRAME = _off("emicorr", "S_MIREMI"), _off("firstframe", "S_FRSTFR")
+OFF = (_EMICORR, _FIRSTFRAME, _CHARGE_MIGRATION, *_FLICKER_AND_PERSISTENCE)
 
-STEPS: tuple[Step, ...] = (
+_FROM_JUMP_ON = (_CHARGE_MIGRATION, jump.STEP, *_FLICKER_AND_PERSISTENCE, ramp_fit.STEP, gain_scale.STEP)
+
+NEAR_INFRARED: tuple[Step, ...] = (
     group_scale.STEP,
     dq.STEP,
     saturation.STEP,
@@ -46,14 +53,29 @@ STEPS: tuple[Step, ...] = (
     refpix.STEP,
     linearity.STEP,
     dark_current.STEP,
-    OFF[0],
-    jump.STEP,
-    *OFF[1:],
-    ramp_fit.STEP,
-    gain_scale.STEP,
+    *_FROM_JUMP_ON,
 )
 
-EXPOSURE_TYPES = frozenset(
+MID_INFRARED: tuple[Step, ...] = (
+    group_scale.STEP,
+    dq.STEP,
+    _EMICORR,
+    saturation.STEP,
+    ipc.STEP,
+    _FIRSTFRAME,
+    lastframe.STEP,
+    reset.STEP,
+    linearity.STEP,
+    rscd.STEP,
+    dark_current.STEP,
+    refpix.STEP,
+    *_FROM_JUMP_ON,
+)
+
+# What a target may name: the steps of any instrument, each once.
+STEPS: tuple[Step, ...] = (*NEAR_INFRARED, *(step for step in MID_INFRARED if step not in NEAR_INFRARED))
+
+NEAR_INFRARED_TYPES = frozenset(
     {
         "FGS_FOCUS",
         "FGS_IMAGE",
@@ -70,6 +92,7 @@ EXPOSURE_TYPES = frozenset(
         "NRC_TSIMAGE",
     }
 )
+MID_INFRARED_TYPES = frozenset({"MIR_4QPM", "MIR_CORONCAL", "MIR_IMAGE", "MIR_LYOT", "MIR_TACONFIRM", "MIR_TACQ"})
 GUIDE_STAR_TYPES = frozenset({"FGS_ACQ1", "FGS_ACQ2", "FGS_FINEGUIDE", "FGS_ID-IMAGE", "FGS_ID-STACK", "FGS_TRACK"})
 
 
@@ -106,10 +129,14 @@ def steps_of(exp_type: str) -> tuple[Step, ...]:
     """
     if exp_type in GUIDE_STAR_TYPES:
         raise errors.Unsupported(f"EXP_TYPE {exp_type}: guide-star acquisition data are not taken by stage 1")
-    if exp_type not in EXPOSURE_TYPES:
-        known = ", ".join(sorted(EXPOSURE_TYPES))
-        raise errors.Unsupported(f"EXP_TYPE {exp_type} is not supported; near-infrared imaging is: {known}")
-    return STEPS
+    if exp_type in MID_INFRARED_TYPES:
+        return MID_INFRARED
+    if exp_type not in NEAR_INFRARED_TYPES:
+        raise errors.Unsupported(
+            f"EXP_TYPE {exp_type} is not supported: stage 1 here takes imaging with NIRCam, NIRISS, FGS and MIRI "
+            "(see the README)"
+        )
+    return NEAR_INFRARED
 
 
 def reference_types(steps: Sequence[Step]) -> tuple[str, ...]:

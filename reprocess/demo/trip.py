@@ -33,6 +33,7 @@ from reprocess.target import read_target
 
 BUCKET = "demo"
 _LATE = 8
+_BEGAN = time.monotonic()
 _NOBODYS_KEYS = {
     # The embedded endpoint takes any key; these are no secret, and a user's own must not reach it.
     "AWS_ACCESS_KEY_ID": "demo",
@@ -59,7 +60,6 @@ def show(output_dir: Path, settings: Settings, options: SimulationOptions | None
     tuple of Summary
         Of the first and of the second campaign.
     """
-    start = time.monotonic()
     output_dir.mkdir(parents=True, exist_ok=True)
     with endpoint.serve() as url, _environment(url), _cache(settings) as own:
         _say(f"An S3 endpoint listens at {url} (moto, in memory, on this machine only).")
@@ -68,7 +68,7 @@ def show(output_dir: Path, settings: Settings, options: SimulationOptions | None
         _simulate(store, options or SimulationOptions.demo())
         with _executor(own) as executor:
             first, second = _trips(store, own, executor, output_dir)
-    _say(f"Everything that was started is stopped. It took {time.monotonic() - start:.0f} s.")
+    _say("Everything that was started is stopped.")
     _say(f"Open {output_dir / 'report.html'} in a browser; the first campaign's is {output_dir / 'report-first.html'}.")
     return first, second
 
@@ -228,8 +228,9 @@ def _cache(settings: Settings) -> Iterator[Settings]:
 
 
 def _say(text: str) -> None:
-    click.echo(click.style(text, bold=True))
+    click.echo(f"[{time.monotonic() - _BEGAN:>4.0f} s] " + click.style(text, bold=True))
 
 
 def _headline(text: str) -> None:
-    click.echo("\n" + click.style(text, bold=True, underline=True))
+    click.echo()
+    _say(text)

@@ -1,8 +1,8 @@
 """Rate products as FITS files, laid out as the official pipeline lays them out, in blocks as they are made.
 
 A product is the Level 1b file's own headers with new pixels. Every date is the one the caller gives, so the same input
-gives the same bytes. Keywords of our own, in the primary header (the plan is not among them: it says how large slabs are, and they must not
-matter):
+gives the same bytes. Keywords of our own, in the primary header (the plan is none of them: it says how large slabs are,
+and that must not matter):
 
 ========  =====================================================================================
 CAL_VER   ``reprocess <version>``: the software that made the pixels, and not the official one

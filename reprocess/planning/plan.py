@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reprocess import errors
+from reprocess.archive import fingerprint
 from reprocess.exposure import (
     CatalogueEntry,
     Fingerprint,
     Reason,
     ReferenceFile,
-    StepFingerprint,
     Verdict,
 )
 
@@ -160,16 +160,6 @@ def _item(body: dict[str, Any]) -> Item:
             "entry": CatalogueEntry(**{**body["entry"], "sci_shape": None if shape is None else tuple(shape)}),
             "verdict": Verdict(**{**verdict, "reasons": tuple(Reason(**reason) for reason in verdict["reasons"])}),
             "references": tuple(ReferenceFile(**reference) for reference in body["references"]),
-            "fingerprint": tuple(map(_step, body["fingerprint"])),
+            "fingerprint": fingerprint.from_record(body["fingerprint"]),
         }
-    )
-
-
-def _step(body: dict[str, Any]) -> StepFingerprint:
-    return StepFingerprint(
-        step=body["step"],
-        revision=body["revision"],
-        parameters=tuple((name, value) for name, value in body["parameters"]),
-        references=tuple((kind, name, payload) for kind, name, payload in body["references"]),
-        digest=body["digest"],
     )

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reprocess import errors
-from reprocess.exposure import Fingerprint, StepFingerprint
+from reprocess.archive import fingerprint
+from reprocess.exposure import Fingerprint
 from reprocess.formats import records
 from reprocess.planning.plan import Item, Plan
 
@@ -105,20 +106,6 @@ def from_bytes(data: bytes, *, name: str) -> Manifest:
     try:
         body = {key: value for key, value in body.items() if key not in ("kind", "schema", "campaign")}
         files = tuple(File(**file) for file in body["files"])
-        return Manifest(**{**body, "files": files, "fingerprint": fingerprint(body["fingerprint"])})
+        return Manifest(**{**body, "files": files, "fingerprint": fingerprint.from_record(body["fingerprint"])})
     except (KeyError, TypeError, ValueError) as error:
         raise errors.DamagedRecord(f"{name} is not a whole manifest: {error!r}. Verify the version.") from error
-
-
-def fingerprint(steps: list[dict[str, Any]]) -> Fingerprint:
-    """Read the steps of a fingerprint from JSON values."""
-    return tuple(
-        StepFingerprint(
-            step=body["step"],
-            revision=body["revision"],
-            parameters=tuple((name, value) for name, value in body["parameters"]),
-            references=tuple((kind, name, payload) for kind, name, payload in body["references"]),
-            digest=body["digest"],
-        )
-        for body in steps
-    )

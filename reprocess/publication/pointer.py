@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from reprocess import errors
+from reprocess.archive import fingerprint
 from reprocess.exposure import Fingerprint
 from reprocess.formats import records
-from reprocess.publication import manifest as manifests
 from reprocess.publication.manifest import Manifest
 from reprocess.storage.store import Store
 
@@ -158,7 +158,7 @@ def from_bytes(data: bytes, *, name: str) -> Pointer:
     body = records.loads(data, KIND, name=name, schemas=(SCHEMA,))
     try:
         body = {key: value for key, value in body.items() if key not in ("kind", "schema")}
-        body["fingerprint"] = manifests.fingerprint(body["fingerprint"])
+        body["fingerprint"] = fingerprint.from_record(body["fingerprint"])
         body["equivalents"] = tuple(body["equivalents"])
         body["history"] = tuple(Commit(**commit) for commit in body["history"])
         return Pointer(**body)

@@ -1,0 +1,107 @@
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from reprocess import campaign, terminal
+from reprocess.simulation.archive import simulate
+from tests import trips
+
+
+@pytest.fixture(scope="module")
+def done():
+    """An archive, its plan and summary."""
+    archive = trips.make()
+    return archive, *trips.go(archive)
+
+
+class TestProgress:
+    def test_not_wanted(self):
+        """Without a bar there is nothing to call."""
+        with terminal.progress("x", enabled=False) as show:
+            assert show is None
+
+    def test_on_a_file(self, capsys):
+        """Where standard error is no terminal nothing is drawn, on neither stream."""
+        with terminal.progress("x") as show:
+            show(1, None, "a")
+            show(2, 3, "[b] not markup [/c]")
+        captured = capsys.readouterr()
+
+        assert (captured.out, captured.err.strip()) == ("", "")
+
+    def test_on_a_terminal(self, monkeypatch):
+        """On a terminal the counts and the last word are shown, and brackets in names are no markup."""
+        screen = io.StringIO()
+        monkeypatch.setattr(terminal, "Console", lambda **_: Console(file=screen, force_terminal=True, width=160))
+        with terminal.progress("calibrating") as show:
+            show(2, 3, "name[/dim]with[red]brackets")
+
+        assert "2/3" in screen.getvalue()
+        assert "name[/dim]with[red]brackets" in screen.getvalue()
+
+    def test_ends_when_the_work_fails(self, capsys):
+        """An error inside goes out as it is."""
+        with pytest.raises(ZeroDivisionError), terminal.progress("x"):
+            raise ZeroDivisionError
+
+
+class TestWords:
+    def test_plan(self, done):
+        """The plan's text ends with the command that runs it, and counts add up."""
+        _, made, _ = done
+        text = terminal.plan_text(made, "s3://bucket/archive")
+
+        assert text.splitlines()[-1] == f"Next: reprocess run s3://bucket/archive {made.digest[:16]}"
+        assert f"plan {made.digest}" in text
+        assert "8 exposures" in text
+
+    def test_plan_with_many_failures(self, done):
+        """Few failures are shown in full, of many it says how to list them all."""
+        _, made, _ = done
+        failed = next(item for item in made.items if item.action == "fail")
+        text = terminal.plan_text(replace(made, items=(failed,) * 1200), "a")
+
+        assert text.count(failed.dataset + ": ") == 5
+        assert "1,195 more; --json lists all" in text
+
+    def test_plan_record(self, done):
+        """Each candidate is one record of JSON values, and says what is to be done and why."""
+        _, made, _ = done
+        record = json.loads(json.dumps(terminal.plan_record(made)))
+
+        assert record["candidates"] == len(record["items"]) == 8
+        assert {item["action"] for item in record["items"]} == {"calibrate", "fail"}
+        assert all(item["version"] or item["failure"] for item in record["items"])
+
+    def test_scan(self, done):
+        """A scan is told in one line unless something is wrong or left out."""
+        archive, _, _ = done
+        scanned = campaign.scan(archive)
+
+        assert terminal.scan_text(scanned).startswith("8 objects: 0 new, 0 changed, 8 unchanged, 0 vanished;")
+        assert terminal.scan_record(scanned)["objects"] == 8
+        assert "2 cannot be used" in terminal.scan_text(replace(scanned, unreadable=2))
+        assert "left out: 3 cal" in terminal.scan_text(replace(scanned, ignored={"cal": 3}))
+
+    def test_summary(self, done):
+        """The record closes like the text."""
+        _, made, summary = done
+        record = json.loads(json.dumps(terminal.summary_record(summary)))
+
+        assert record["closes"] is True
+        assert record["digest"] == made.digest
+        assert sum(record["classes"].values()) == record["candidates"] == 8
+        assert terminal.closing_text(summary) == "8 candidates: 6 published, 2 unsupported; the sum closes"
+
+    def test_simulation(self):
+        """What was made up is told with the commands that go on, and they name what exists."""
+        store = trips.fresh()
+        text = terminal.simulation_text(simulate(store, trips.TINY), "some/where")
+
+        assert "2 exposures" in text
+        for place in ("raw", "crds", "targets/first.toml"):
+            assert f"some/where/{place}" in text
+            assert any(stamp.key.startswith(place) for stamp in store.list(place))
