@@ -78,32 +78,64 @@ def _fail(error: errors.ReprocessError, code: int) -> None:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
+def _note(group: str, name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Keep a setting, wherever on the line it was given: before the command or after it."""
+
+    def note(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:  # noqa: ANN401
+        if value is not None:
+            ctx.meta.setdefault(f"reprocess.{group}", {})[name] = value
+        return value
+
+    return note
+
+
+def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
+    ctx.meta["reprocess.verbose"] = max(value, ctx.meta.get("reprocess.verbose", 0))
+    logs.set_up(ctx.meta["reprocess.verbose"])
+    return value
+
+
+def _setting(flag: str, group: str, name: str, **rest: Any) -> Callable[[Any], Any]:  # noqa: ANN401
+    return click.option(flag, expose_value=False, callback=_note(group, name), **rest)
+
+
+_verbosity = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_note_verbosity,
+    help="Say what is done; twice: everything.",
+)
+_everywhere = (
+    _setting("--endpoint", "storage", "endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL)."),
+    _setting("--profile", "storage", "profile", help="AWS profile."),
+    _setting("--region", "storage", "region", help="AWS region."),
+    _setting("--anonymous", "storage", "anonymous", is_flag=True, default=None, help="Read without credentials."),
+    _setting("--cache-dir", "cache", "directory", metavar="DIR", help="Where rules are kept between runs."),
+    _verbosity,
+)
+
+
+def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
+    def decorate(command: Any) -> Any:  # noqa: ANN401
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @click.group(cls=_Group, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="reprocess")
-@click.option("--endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL, else Amazon's).")
-@click.option("--profile", help="AWS profile.")
-@click.option("--region", help="AWS region.")
-@click.option("--anonymous", is_flag=True, default=None, help="Read everything without credentials.")
-@click.option("--cache-dir", metavar="DIR", help="Where rules of contexts are kept between runs.")
-@click.option("-v", "--verbose", count=True, help="Say what is done; twice: everything.")
-@click.pass_context
-def main(
-    ctx: click.Context,
-    endpoint: str | None,
-    profile: str | None,
-    region: str | None,
-    anonymous: bool | None,
-    cache_dir: str | None,
-    verbose: int,
-) -> None:
+@_with(_everywhere)
+def main() -> None:
     """Find the stale products of an archive of JWST Level 1b exposures, make them again, publish them whole."""
-    logs.set_up(verbose)
-    storage = {"endpoint": endpoint, "profile": profile, "region": region, "anonymous": anonymous}
-    ctx.obj = {"storage": storage, "cache": {"directory": cache_dir}}
 
 
 def _settings(ctx: click.Context, **execution: object) -> settings.Settings:
-    return settings.load(os.environ, {**ctx.obj, "execution": execution})
+    given = {group: ctx.meta.get(f"reprocess.{group}", {}) for group in ("storage", "cache")}
+    return settings.load(os.environ, {**given, "execution": execution})
 
 
 def _open(ctx: click.Context, archive: str, **execution: object) -> campaign.Archive:
@@ -125,21 +157,13 @@ _cluster = (
 )
 
 
-def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:  # noqa: ANN401
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-@main.command()
+@main.command(short_help="Make ARCHIVE, the root of everything that is written.")
 @_archive
 @click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b files are; may be repeated.")
 @click.option("--raw-anonymous", is_flag=True, help="The raw locations are public: read them without credentials.")
 @click.option("--references", default="", metavar="URL", help="Where references and rules are (a CRDS cache).")
 @click.option("--key-pattern", metavar="REGEX", help="What keys say: groups `dataset`, `level`.")
+@_with(_everywhere)
 @click.pass_context
 def init(
     ctx: click.Context,
@@ -164,9 +188,10 @@ def init(
     click.echo(f"{archive} is an archive now. Next: reprocess scan {archive}")
 
 
-@main.command()
+@main.command(short_help="Bring the catalogue up to date.")
 @_archive
 @_json
+@_with(_everywhere)
 @click.pass_context
 def scan(ctx: click.Context, archive: str, as_json: bool) -> None:
     """Bring the catalogue of ARCHIVE up to date: list everything, read the headers of what is new or changed."""
@@ -177,11 +202,12 @@ def scan(ctx: click.Context, archive: str, as_json: bool) -> None:
     _show(terminal.scan_record(done), as_json, lambda _: terminal.scan_text(done))
 
 
-@main.command()
+@main.command(short_help="Judge every exposure; write down what is to be done.")
 @_archive
 @click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
 @_json
+@_with(_everywhere)
 @click.pass_context
 def plan(ctx: click.Context, archive: str, target: str, references: str | None, as_json: bool) -> None:
     """Judge every exposure of ARCHIVE against a target, and write down what is to be done.
@@ -196,11 +222,12 @@ def plan(ctx: click.Context, archive: str, target: str, references: str | None, 
     _show(terminal.plan_record(made), as_json, lambda _: terminal.plan_text(made, archive))
 
 
-@main.command()
+@main.command(short_help="Do what a plan says: calibrate, publish, report.")
 @_archive
 @click.argument("digest", metavar="DIGEST")
 @_with(_cluster)
 @_json
+@_with(_everywhere)
 @click.pass_context
 def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execution: object) -> None:
     """Do what the plan DIGEST says: calibrate, write versions, publish, report.
@@ -223,10 +250,11 @@ def _exit_code(summary: Summary) -> int:
     return EXIT_FAILURES if summary.failed else 0
 
 
-@main.command()
+@main.command(short_help="Say how far a campaign is.")
 @_archive
 @click.argument("digest", metavar="DIGEST")
 @_json
+@_with(_everywhere)
 @click.pass_context
 def status(ctx: click.Context, archive: str, digest: str, as_json: bool) -> None:
     """Say how far the campaign of the plan DIGEST is. Changes nothing."""
@@ -236,11 +264,12 @@ def status(ctx: click.Context, archive: str, digest: str, as_json: bool) -> None
     _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
 
 
-@main.command()
+@main.command(short_help="Show the report of a campaign, as text or HTML.")
 @_archive
 @click.argument("digest", metavar="DIGEST")
 @click.option("--output", type=click.Path(dir_okay=False), help="File for the HTML page (default: print text).")
 @_json
+@_with(_everywhere)
 @click.pass_context
 def report(ctx: click.Context, archive: str, digest: str, output: str | None, as_json: bool) -> None:
     """Show the report of the campaign of the plan DIGEST; --output FILE.html for the page with pictures."""
@@ -255,10 +284,11 @@ def report(ctx: click.Context, archive: str, digest: str, output: str | None, as
         _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
 
 
-@main.command()
+@main.command(short_help="Tell one product's story: what made it, what changed.")
 @_archive
 @click.argument("dataset", metavar="DATASET")
 @click.option("--target", type=click.Path(dir_okay=False), help="Judge against this, not the latest plan.")
+@_with(_everywhere)
 @click.pass_context
 def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) -> None:
     """Tell the story of one product: what made it, what has changed since, what would be redone."""
@@ -268,9 +298,10 @@ def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) 
     click.echo(campaign.explain(_open(ctx, archive), dataset, wanted), nl=False)
 
 
-@main.command()
+@main.command(short_help="Read back every published version, byte for byte.")
 @_archive
 @_json
+@_with(_everywhere)
 @click.pass_context
 def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
     """Read back every published version of ARCHIVE and compare it with its manifest, byte for byte."""
@@ -287,12 +318,13 @@ def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
     sys.exit(EXIT_DAMAGE if check.problems else 0)
 
 
-@main.command()
+@main.command(short_help="Calibrate one file on this machine, without S3 and Dask.")
 @click.argument("uncal", metavar="UNCAL.fits", type=click.Path(dir_okay=False))
 @click.option("--reference", "given", multiple=True, metavar="TYPE=PATH", help="A reference file, or N/A.")
 @click.option("--parameter", "parameters", multiple=True, metavar="STEP.NAME=VALUE", help="A parameter.")
 @click.option("--skip", multiple=True, metavar="STEP", help="Leave out a step; may be repeated.")
 @click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the two products go.")
+@_verbosity
 def calibrate(
     uncal: str, given: tuple[str, ...], parameters: tuple[str, ...], skip: tuple[str, ...], output_dir: str
 ) -> None:
@@ -313,7 +345,7 @@ def calibrate(
         click.echo(path)
 
 
-@main.command()
+@main.command(short_help="Make up an archive with known truth.")
 @click.argument("url", metavar="URL")
 @click.option("--exposures", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same archive.")
@@ -323,6 +355,7 @@ def calibrate(
 @click.option("--integrations", type=click.IntRange(min=1), help="Integrations in each exposure.")
 @click.option("--demo", "demonstration", is_flag=True, help="The mix of the demonstration: about 40, some full frame.")
 @_json
+@_with(_everywhere)
 @click.pass_context
 def simulate(ctx: click.Context, /, url: str, as_json: bool, **wish: Any) -> None:  # noqa: ANN401
     """Make up an archive below URL: Level 1b exposures, their truth, reference files, two contexts, two targets."""
@@ -335,9 +368,10 @@ def simulate(ctx: click.Context, /, url: str, as_json: bool, **wish: Any) -> Non
     _show(json.loads(archive.statement(made)), as_json, lambda _: terminal.simulation_text(made, url))
 
 
-@main.command()
+@main.command(short_help="Show the whole trip on a made-up archive.")
 @click.option("--output-dir", default="demo-output", show_default=True, help="Where the report and the pictures go.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes (default: one per core).")
+@_with(_everywhere)
 @click.pass_context
 def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
     """Show the whole trip on a made-up archive, with an S3 endpoint on loopback and a Dask cluster on this machine."""

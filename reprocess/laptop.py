@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from reprocess.archive import judging
 from reprocess.calibration import detector1
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
+from reprocess.calibration.step import Step
 from reprocess.exposure import Band, CatalogueEntry
 from reprocess.formats import level1b, product, region, tail
 from reprocess.formats import reference as reference_format
@@ -55,18 +57,20 @@ def calibrate(
         See the message.
     """
     store, entry = _entry(uncal)
-    steps = detector1.steps_for(entry.header)
+    with _naming(uncal.name):
+        steps = detector1.steps_for(entry.header)
     level1b.check_layout(entry)
     assert entry.sci_shape is not None
     readout = Readout.from_header(entry.header, entry.sci_shape, name=uncal.name)
-    resolved = judging.resolve_parameters(steps, parameters)
+    resolved = _resolve(steps, parameters)
     read = {kind: _reference(kind, path, readout) for kind, path in references.items() if path is not None}
     unknown = sorted(set(references) - set(detector1.reference_types(steps)))
     if unknown:
         known = ", ".join(detector1.reference_types(steps))
         raise errors.UsageError(f"No step reads a {unknown[0]} reference. Types are {known}.")
     raw = level1b.read_slab(store, entry, Band(0, readout.rows))
-    made = detector1.calibrate(raw, read, readout=readout, parameters=resolved)
+    with _naming(uncal.name):
+        made = detector1.calibrate(raw, read, readout=readout, parameters=resolved)
     metadata = tail.read_tail(store, entry)
     keywords = {step.name: step.keyword for step in steps}
     info = product.ProductInfo(
@@ -78,9 +82,12 @@ def calibrate(
         references={kind: _name(references.get(kind)) for kind in detector1.reference_types(steps)},
     )
     rate, rateints = (output_dir / f"{entry.dataset}_{suffix}.fits" for suffix in ("rate", "rateints"))
-    output_dir.mkdir(parents=True, exist_ok=True)
-    _write(rate, product.write_rate(made.rate, metadata, info))
-    _write(rateints, product.write_rateints(made.rateints, metadata, info))
+    _write(
+        {
+            rate: product.write_rate(made.rate, metadata, info),
+            rateints: product.write_rateints(made.rateints, metadata, info),
+        }
+    )
     return rate, rateints
 
 
@@ -160,14 +167,37 @@ def _name(path: Path | None) -> str | None:
     return path.name if path is not None else None
 
 
-def _write(path: Path, blocks: Iterator[bytes]) -> None:
-    """Write aside, then move into place: nobody sees half a product."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as aside:
-        try:
-            for block in blocks:
-                aside.write(block)
-            aside.flush()
-            os.replace(aside.name, path)
-        except BaseException:
-            Path(aside.name).unlink(missing_ok=True)
-            raise
+def _resolve(steps: Sequence[Step], given: Mapping[str, Mapping[str, Any]]) -> judging.Parameters:
+    unknown = sorted(set(given) - {step.name for step in detector1.STEPS})
+    if unknown:
+        known = ", ".join(step.name for step in detector1.STEPS)
+        raise errors.UsageError(f"There is no step {unknown[0]!r}. There are {known}.")
+    return judging.resolve_parameters(steps, given)
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the name of the file before the message of what knows only arrays and keywords."""
+    try:
+        yield
+    except (errors.BadData, errors.Unsupported) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _write(products: Mapping[Path, Iterator[bytes]]) -> None:
+    """Write aside, then move into place: nobody sees half a product, or one without the other."""
+    asides = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in products}
+    try:
+        for path, blocks in products.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with asides[path].open("xb") as file:
+                file.writelines(blocks)
+        for path, aside in asides.items():
+            os.replace(aside, path)
+    except OSError as error:
+        place = next(iter(products)).parent
+        raise errors.UsageError(f"{place}: cannot be written ({error.strerror}). Name another --output-dir.") from error
+    finally:
+        for aside in asides.values():
+            with contextlib.suppress(OSError):
+                aside.unlink()

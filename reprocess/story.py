@@ -73,7 +73,8 @@ def _published(pointer: Pointer | None) -> Iterator[str]:
 
 def say(reason: Reason) -> str:
     """Say one reason as a sentence."""
-    old, new = reason.old or "none", reason.new or "none"
+    # What is quoted may be a sentence with a full stop of its own.
+    old, new = (reason.old or "none").rstrip("."), (reason.new or "none").rstrip(".")
     sentences = {
         "raw-changed": f"The Level 1b object was replaced: {old} became {new}.",
         "software": f"{reason.step}: the software changed from {old} to {new}.",

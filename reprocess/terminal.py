@@ -34,7 +34,7 @@ def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[word]}"),
+        TextColumn("{task.fields[word]}", style="dim", markup=False),
         console=console,
         disable=not console.is_terminal,
     )
@@ -54,7 +54,7 @@ def scan_text(done: Scan) -> str:
     """Say what a scan did."""
     lines = [
         f"{done.catalogue.rows:,} objects: {done.new:,} new, {done.changed:,} changed, {done.unchanged:,} unchanged, "
-        f"{done.vanished:,} vanished; {done.requests:,} headers read",
+        f"{done.vanished:,} vanished; read {done.requests - done.pointers:,} headers and {done.pointers:,} pointers",
     ]
     if done.unreadable:
         lines.append(f"{done.unreadable:,} cannot be used; the plan says why")

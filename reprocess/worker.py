@@ -204,16 +204,19 @@ class _Desk:
         assert entry.sci_shape is not None
         return Readout.from_header(entry.header, entry.sci_shape, name=entry.key)
 
-    def references(self, band: Band, types: Iterable[str] | None = None) -> dict[str, Reference | None]:
-        """Read the rows of `band` of every reference, or of those of some types."""
+    def references(
+        self, band: Band, types: Iterable[str] | None = None, columns: slice | None = None
+    ) -> dict[str, Reference | None]:
+        """Read the rows of `band` of every reference, or of those of some types, or of some columns."""
         wanted = {reference.type: reference for reference in self.work.item.references}
         _SHELF.limit_bytes = self.work.shelf_bytes
-        return {kind: self._reference(wanted[kind], band) for kind in sorted(wanted) if types is None or kind in types}
+        window = slice(0, self.readout.columns) if columns is None else columns
+        kinds = (kind for kind in sorted(wanted) if types is None or kind in types)
+        return {kind: self._reference(wanted[kind], band, window) for kind in kinds}
 
-    def _reference(self, reference: ReferenceFile, band: Band) -> Reference:
-        readout = self.readout
-        corner = (readout.row_start + band.start, readout.column_start)
-        shape = (len(band), readout.columns)
+    def _reference(self, reference: ReferenceFile, band: Band, columns: slice) -> Reference:
+        corner = (self.readout.row_start + band.start, self.readout.column_start + columns.start)
+        shape = (len(band), columns.stop - columns.start)
 
         def read() -> Reference:
             return region.read_region(self.archive, prepared_prefix(reference), corner=corner, shape=shape)
@@ -243,12 +246,16 @@ def _facts(desk: _Desk) -> str:
     if _exists(desk):
         return STAGED
     item, readout = desk.work.item, desk.readout
-    early = ("mask", "saturation", "superbias", "ipc", "gain")
+    early, whole = ("mask", "saturation", "superbias", "ipc", "rscd", "gain"), Band(0, readout.rows)
+    parameters = item.parameters or {}
     with desk.meter.stage("references"):
-        references = desk.references(Band(0, readout.rows), early)
+        references = desk.references(whole, early)
+        strips = [desk.references(whole, columns=columns) for columns in detector1.edges(readout, parameters)]
     with desk.meter.stage("read"):
         frames = (block.data for block in level1b.read_frames(desk.raw, item.entry))
-        facts = detector1.gather_facts(frames, references, readout=readout, parameters=item.parameters or {})
+        facts = detector1.gather_facts(
+            frames, references, readout=readout, parameters=parameters, strips=strips or None
+        )
     desk.archive.put(desk.staging + "facts.pickle", pickle.dumps(facts))
     return STAGED
 
@@ -339,8 +346,9 @@ def _parts(store: Store, key: str) -> list[bytes]:
 
 def product_info(plan: Plan, item: Item, statuses: Mapping[str, str]) -> product.ProductInfo:
     """Gather what the products of an item say of their making."""
-    steps = {step.name: step for step in detector1.STEPS}
-    wanted = detector1.reference_types(detector1.STEPS)
+    chain = detector1.steps_for(item.entry.header)
+    steps = {step.name: step for step in chain}
+    wanted = detector1.reference_types(chain)
     names = {reference.type: reference.name for reference in item.references}
     return product.ProductInfo(
         dataset=item.dataset,
@@ -379,4 +387,4 @@ def title(item: Item) -> str:
 
 def halo(item: Item) -> int:
     """Rows that a slab of an exposure must read on either side of its own."""
-    return detector1.locality(detector1.STEPS, item.parameters or {}).halo_rows
+    return detector1.locality(detector1.steps_for(item.entry.header), item.parameters or {}).halo_rows

@@ -148,7 +148,7 @@ class TestFailures:
             (lambda data: b"not FITS" * 1000, errors.BadData),
             (lambda data: trips.without(data, "TFRAME"), errors.MissingKeyword),
             (lambda data: trips.without(data, "NGROUPS"), errors.MissingKeyword),
-            (lambda data: trips.having(data, "EXP_TYPE", "'MIR_IMAGE'"), errors.Unsupported),
+            (lambda data: trips.having(data, "EXP_TYPE", "'NRS_IMAGE'"), errors.Unsupported),
         ],
     )
     def test_bad_files(self, files, before, damage, error):

@@ -12,9 +12,13 @@ from tests import trips
 
 @pytest.fixture(scope="module")
 def done():
-    """An archive, its plan and summary."""
-    archive = trips.make()
-    return archive, *trips.go(archive)
+    """An archive with an empty object and one of an unknown kind, its plan and summary."""
+    raw = trips.copy(trips.simulated(trips.TINY).below("raw"), trips.fresh())
+    key = next(stamp.key for stamp in raw.list())
+    raw.put(key.replace("_00001_", "_00098_"), trips.having(raw.get(key).data, "EXP_TYPE", "'NRC_NEW'"))
+    raw.put(key.replace("_00001_", "_00099_"), b"")
+    archive = trips.make(raw=raw.url, options=trips.TINY)
+    return archive, *trips.go(archive, trips.target(options=trips.TINY))
 
 
 class TestProgress:
@@ -56,7 +60,7 @@ class TestWords:
 
         assert text.splitlines()[-1] == f"Next: reprocess run s3://bucket/archive {made.digest[:16]}"
         assert f"plan {made.digest}" in text
-        assert "8 exposures" in text
+        assert "4 exposures" in text
 
     def test_plan_with_many_failures(self, done):
         """Few failures are shown in full, of many it says how to list them all."""
@@ -72,7 +76,7 @@ class TestWords:
         _, made, _ = done
         record = json.loads(json.dumps(terminal.plan_record(made)))
 
-        assert record["candidates"] == len(record["items"]) == 8
+        assert record["candidates"] == len(record["items"]) == 4
         assert {item["action"] for item in record["items"]} == {"calibrate", "fail"}
         assert all(item["version"] or item["failure"] for item in record["items"])
 
@@ -81,9 +85,9 @@ class TestWords:
         archive, _, _ = done
         scanned = campaign.scan(archive)
 
-        assert terminal.scan_text(scanned).startswith("8 objects: 0 new, 0 changed, 8 unchanged, 0 vanished;")
-        assert terminal.scan_record(scanned)["objects"] == 8
-        assert "2 cannot be used" in terminal.scan_text(replace(scanned, unreadable=2))
+        assert terminal.scan_text(scanned).startswith("4 objects: 0 new, 0 changed, 4 unchanged, 0 vanished;")
+        assert terminal.scan_record(scanned)["objects"] == 4
+        assert "1 cannot be used" in terminal.scan_text(scanned)
         assert "left out: 3 cal" in terminal.scan_text(replace(scanned, ignored={"cal": 3}))
 
     def test_summary(self, done):
@@ -93,8 +97,8 @@ class TestWords:
 
         assert record["closes"] is True
         assert record["digest"] == made.digest
-        assert sum(record["classes"].values()) == record["candidates"] == 8
-        assert terminal.closing_text(summary) == "8 candidates: 6 published, 2 unsupported; the sum closes"
+        assert sum(record["classes"].values()) == record["candidates"] == 4
+        assert terminal.closing_text(summary) == "4 candidates: 2 published, 1 bad-data, 1 unsupported; the sum closes"
 
     def test_simulation(self):
         """What was made up is told with the commands that go on, and they name what exists."""

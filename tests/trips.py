@@ -27,7 +27,7 @@ from reprocess.target import Target, read_target
 CREATED = "2026-11-21T00:00:00.000"
 LATER = "2026-11-22T00:00:00.000"
 LATEST = "2026-11-23T00:00:00.000"
-SMALL = SimulationOptions(exposures=8, shape=(64, 64), groups=6)
+SMALL = SimulationOptions(exposures=8, shape=(64, 64), groups=6, instruments=("NIRCAM", "NIRISS", "FGS"))
 TINY = SimulationOptions(exposures=2, shape=(32, 32), groups=4, instruments=("NIRCAM",))
 TALL = SimulationOptions(exposures=2, shape=(64, 32), groups=60, instruments=("NIRCAM",))
 """Large enough to be cut at the least memory limit that there is."""

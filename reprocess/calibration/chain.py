@@ -89,8 +89,8 @@ class Chain:
         """Flags that every group of a pixel starts with."""
         return np.zeros(self.shape, np.uint8) if self.mask is None else dq.group_flags(self.mask)
 
-    def flags_at_refpix(self) -> NDArray[np.uint32]:
-        """Flags of the pixels when the reference pixels of a near-infrared array are looked for."""
+    def early_flags(self) -> NDArray[np.uint32]:
+        """Flags of the pixels before the linearity step; near-infrared reference pixels are looked for with them."""
         flags = np.zeros(self.shape, np.uint32)
         saturation_flags = None if self.limits is None else self.limits.flags
         for added in (self.mask, saturation_flags, self.bias_flags, None if self.reset is None else self.reset.flags):

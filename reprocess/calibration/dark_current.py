@@ -186,6 +186,7 @@ def average(dark: Reference | None, parameter: Parameter, shape: tuple[int, int]
     Parameters
     ----------
     dark : Reference or None
+        Without one there is no average either.
     parameter : float or None
         The step's `average_dark_current`; it goes before the image in the reference, and that before AVDRKCUR.
     shape : tuple of int
@@ -196,10 +197,10 @@ def average(dark: Reference | None, parameter: Parameter, shape: tuple[int, int]
     float32 array, (row, column), or None
         e-/s.
     """
-    if isinstance(parameter, int | float) and not isinstance(parameter, bool):
-        return np.full(shape, parameter, np.float32)
     if dark is None:
         return None
+    if isinstance(parameter, int | float) and not isinstance(parameter, bool):
+        return np.full(shape, parameter, np.float32)
     image = dark.arrays.get("average_dark_current")
     if image is not None and image.shape == shape:
         return image.astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess import errors
-from reprocess.calibration import dq, ipc, preparation, ramp_facts, refpix, saturation
+from reprocess.calibration import dq, facts_miri, ipc, preparation, ramp_facts, refpix, refpix_miri, rscd, saturation
 from reprocess.calibration.chain import Chain, Settings, settle
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.calibration.readout import Readout
@@ -27,13 +27,13 @@ class Facts:
 
     Attributes
     ----------
-    reference_signal : refpix.Signal or None
+    reference_signal : refpix.Signal or refpix_miri.Signal or None
         Signal of the reference pixels in every group; None where there is none to subtract.
     groups : RampFacts
         Groups that are wholly unusable or wholly saturated, and the median gain.
     """
 
-    reference_signal: refpix.Signal | None
+    reference_signal: refpix.Signal | refpix_miri.Signal | None
     groups: RampFacts
 
     @property
@@ -52,10 +52,29 @@ class Facts:
         return self.groups.median_gain
 
 
-def gather_facts(frames: Frames, references: References, *, readout: Readout, parameters: Parameters) -> Facts:
+def edges(readout: Readout, parameters: Parameters) -> tuple[slice, ...]:
+    """Return the strips of columns whose references `gather_facts` needs, with all types; none for most exposures.
+
+    Parameters
+    ----------
+    readout : Readout
+    parameters : mapping
+        Parameters by step; others have their defaults.
+    """
+    return facts_miri.edges(readout, resolve(steps_of(readout.exp_type), parameters))
+
+
+def gather_facts(
+    frames: Frames,
+    references: References,
+    *,
+    readout: Readout,
+    parameters: Parameters,
+    strips: Sequence[References] | None = None,
+) -> Facts:
     """Reduce an exposure to the facts that its slabs need.
 
-    Holds three frames, and a few planes of flags, at a time.
+    Holds three frames, and a few planes of flags, at a time; of MIRI also the strips of one integration.
 
     Parameters
     ----------
@@ -63,10 +82,13 @@ def gather_facts(frames: Frames, references: References, *, readout: Readout, pa
         All frames of the exposure in order, whole rows: (row, column), or several at a time with leading axes
         (integration, group). A frame must not be changed once it was handed over.
     references : mapping of str to Reference or None
-        Whole frames of at least mask, saturation, superbias, ipc and gain, where the context has them.
+        Whole frames of at least mask, saturation, superbias, ipc and gain, and the rscd table, where the context has
+        them.
     readout : Readout
     parameters : mapping
         Parameters by step; others have their defaults.
+    strips : sequence of mapping, optional
+        References of all types for the columns of each of the `edges`; cut from `references` if they are left out.
 
     Raises
     ------
@@ -75,16 +97,19 @@ def gather_facts(frames: Frames, references: References, *, readout: Readout, pa
     """
     settings = resolve(steps_of(readout.exp_type), parameters)
     chain = _settle_whole(references, readout, settings)
-    meter = _Meter(chain)
+    meter = _meter(chain, references, settings, strips)
     census = _Census(chain)
     for integration, group, frame in _numbered(frames, readout):
         counts = chain.scaled(frame)
-        meter.add(integration, group, counts)
+        if meter is not None:
+            meter.add(integration, group, counts)
         census.add(integration, group, counts)
-    return Facts(meter.signal(), census.facts(_median_gain(references)))
+    return Facts(None if meter is None else meter.signal(), census.facts(_median_gain(references)))
 
 
-def reference_signal(frames: Frames, chain: Chain) -> refpix.Signal | None:
+def reference_signal(
+    frames: Frames, chain: Chain, references: References, settings: Settings
+) -> refpix.Signal | refpix_miri.Signal | None:
     """Measure the reference signal of every group of a whole exposure; see `gather_facts`.
 
     Parameters
@@ -93,17 +118,43 @@ def reference_signal(frames: Frames, chain: Chain) -> refpix.Signal | None:
         As in `gather_facts`.
     chain : Chain
         Settled for all rows.
+    references : mapping of str to Reference or None
+        Whole frames of all types.
+    settings : mapping
+        Every parameter of every step.
     """
-    meter = _Meter(chain)
-    if meter.active:
-        for integration, group, frame in _numbered(frames, chain.readout):
-            meter.add(integration, group, chain.scaled(frame))
+    meter = _meter(chain, references, settings, None)
+    if meter is None:
+        return None
+    for integration, group, frame in _numbered(frames, chain.readout):
+        meter.add(integration, group, chain.scaled(frame))
     return meter.signal()
+
+
+def _meter(
+    chain: Chain, references: References, settings: Settings, strips: Sequence[References] | None
+) -> _Meter | facts_miri.EdgeMeter | None:
+    """Return what measures the reference signal; None where the step is skipped or there is nothing to measure."""
+    if isinstance(chain.refpix, refpix_miri.Options):
+        if strips is None:
+            strips = [_columns(references, each, chain.readout) for each in facts_miri.edges(chain.readout, settings)]
+        return facts_miri.EdgeMeter(chain, settings, strips)
+    if chain.refpix is None:
+        return None
+    layout = refpix.layout(chain.early_flags(), chain.readout, chain.refpix)
+    return None if layout is None else _Meter(chain, chain.refpix, layout)
+
+
+def _columns(references: References, columns: slice, readout: Readout) -> References:
+    return {
+        kind: None if reference is None else reference.columns(columns, readout.columns)
+        for kind, reference in references.items()
+    }
 
 
 def _settle_whole(references: References, readout: Readout, settings: Settings) -> Chain:
     """Settle the steps that facts depend on for all rows; linearity and dark do not matter to them."""
-    kinds = ("mask", "saturation", "superbias", "ipc")
+    kinds = ("mask", "saturation", "superbias", "ipc", "rscd")
     early = {kind: references.get(kind) for kind in kinds}
     return settle(early, readout=readout, settings=settings, band=Band(0, readout.rows))
 
@@ -130,26 +181,19 @@ def _numbered(frames: Frames, readout: Readout) -> Iterator[tuple[int, int, NDAr
 
 
 class _Meter:
-    """Measures the reference signal, frame by frame."""
+    """Measures the reference signal of a near-infrared array, frame by frame."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, options: refpix.Options, layout: refpix.Layout) -> None:
         self._chain = chain
-        self._options = chain.refpix
-        self._layout: refpix.Layout | None = None
-        if chain.refpix is not None:
-            self._layout = refpix.layout(chain.flags_at_refpix(), chain.readout, chain.refpix)
+        self._options = options
+        self._layout = layout
         self._signals: list[tuple[NDArray[np.float64], NDArray[np.float64] | None]] = []
         self._bias = self._pick(chain.bias)
         self._through_ipc = chain.kernel is not None and self._reads_science_pixels()
 
-    @property
-    def active(self) -> bool:
-        """Whether there are reference pixels to read."""
-        return self._layout is not None
-
     def _pick(self, plane: NDArray[Any] | None) -> NDArray[Any] | None:
         """Return the pixels of the layout."""
-        if plane is None or self._layout is None:
+        if plane is None:
             return None
         return plane.reshape(-1)[self._layout.pixels]
 
@@ -162,8 +206,6 @@ class _Meter:
 
     def add(self, integration: int, group: int, frame: NDArray[Any]) -> None:
         """Measure the next frame, (row, column)."""
-        if self._layout is None or self._options is None:
-            return
         if self._through_ipc:
             frame = preparation.convolved(frame[None], slice(0, frame.shape[0]), self._chain)[0]
         values = frame.reshape(-1)[self._layout.pixels].astype(np.float32)
@@ -172,10 +214,8 @@ class _Meter:
         single = not self._layout.sides or integration == group == 0
         self._signals.append(refpix.measure(values, self._layout, self._options, single=single))
 
-    def signal(self) -> refpix.Signal | None:
-        """Return the signal of all frames, or None where there are no reference pixels."""
-        if not self._signals:
-            return None
+    def signal(self) -> refpix.Signal:
+        """Return the signal of all frames."""
         readout = self._chain.readout
         axes = (readout.nints, readout.ngroups, -1)
         fast = [refpix.in_frame(columns, readout, fast=True) for columns, _ in self._signals]
@@ -198,40 +238,51 @@ class _Census:
         self._saturated = np.ones(readout.ngroups, bool)
         self._onset: saturation.Onset | None = None
         self._held: dict[int, NDArray[Any]] = {}
+        self._early: dict[int, NDArray[np.bool_]] = {}
 
     def add(self, integration: int, group: int, frame: NDArray[Any]) -> None:
         """Look at the next frame, (row, column)."""
         limits, ngroups = self._chain.limits, self._chain.readout.ngroups
+        skip = 0 if self._chain.rscd is None else self._chain.rscd.of(integration)
         if limits is None:
-            self._dead[integration, group] = not self._usable.any()
+            left_out = group < skip or (self._chain.last_frame and group == ngroups - 1)
+            self._dead[integration, group] = left_out or not self._usable.any()
             self._saturated[:] = False
             return
         if group == 0 or self._onset is None:
-            self._onset, self._held = saturation.Onset(limits, ngroups, frame.dtype), {}
+            self._onset, self._held, self._early = saturation.Onset(limits, ngroups, frame.dtype), {}, {}
         self._onset.add(frame)
         self._held = {number: self._held[number] for number in (0, group - 1) if number in self._held}
         self._held[group] = frame
         if group:
-            self._dead[integration, group - 1] = self._is_dead(group - 1, limits)
+            alive = self._alive(group - 1, limits, exact=group <= skip)
+            self._dead[integration, group - 1] = not alive.any()
+            if group <= skip:
+                self._early[group - 1] = alive
         if group == ngroups - 1:
-            self._dead[integration, group] = not self._read(frame).any()
-            latest = saturation.grow(self._onset.first, self._chain.layers).max()
-            self._saturated &= np.arange(ngroups) >= latest
+            first = saturation.grow(self._onset.first, self._chain.layers)
+            self._dead[integration, group] = self._chain.last_frame or not self._read(frame).any()
+            self._saturated &= np.arange(ngroups) >= first.max()
+            for number, alive in self._early.items():
+                self._dead[integration, number] = not (alive & (rscd.groups_to_skip(first, skip) <= number)).any()
 
     def _read(self, frame: NDArray[Any]) -> NDArray[np.bool_]:
         """Return pixels that neither the mask nor a reading of 0 or less makes unusable."""
         read: NDArray[np.bool_] = self._usable & ~(frame <= 0)
         return read
 
-    def _is_dead(self, group: int, limits: saturation.Threshold) -> bool:
-        """Return whether a group is DO_NOT_USE in every pixel, once the group after it has been seen."""
+    def _alive(self, group: int, limits: saturation.Threshold, *, exact: bool) -> NDArray[np.bool_]:
+        """Return pixels of a group that the saturation step leaves usable, once the group after it has been seen.
+
+        Not exact: some pixels if there are any, for the little that this takes.
+        """
         assert self._onset is not None
         read = self._read(self._held[group])
         averaging, layers = self._chain.averaging, self._chain.layers
         # What saturation next door can still make unusable is bounded by the pixels that saturate in the next group.
         reach = (2 * layers + 1) ** 4 * np.count_nonzero(self._onset.first <= group + 1)
-        if averaging is None or np.count_nonzero(read) > reach:
-            return not read.any()
+        if averaging is None or (not exact and np.count_nonzero(read) > reach):
+            return read
         flags = np.where(read, np.uint8(0), np.uint8(dq.DO_NOT_USE))
         first = saturation.grow(self._onset.first, layers)
         saturation.flag_group_before(
@@ -243,7 +294,8 @@ class _Census:
             averaging=averaging,
             last=self._chain.readout.ngroups,
         )
-        return bool((flags & dq.DO_NOT_USE).all())
+        alive: NDArray[np.bool_] = (flags & dq.DO_NOT_USE) == 0
+        return alive
 
     def facts(self, median_gain: float) -> RampFacts:
         """Return the facts of all frames."""

@@ -49,7 +49,7 @@ def prepare(raw: NDArray[Any], chain: Chain, signal: Signal | None, *, first: in
     """
     counts = chain.scaled(raw)
     onsets = [_onset(groups, chain) for groups in counts]
-    ramp = Ramp(np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8), chain.flags_at_refpix())
+    ramp = Ramp(np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8), chain.early_flags())
     start = chain.start_flags()
     for rows in _blocks(raw.shape):
         block = Ramp(ramp.data[:, :, rows], ramp.groupdq[:, :, rows], ramp.pixeldq[rows])

@@ -22,7 +22,7 @@ class Reference:
         CRDS type in lower case.
     arrays : mapping of str to array
         Native byte order; float32 for data, uint32 for flags. The last two axes are (row, column), but for the `ipc`
-        kernel, whose `sci` may be a plain kernel.
+        kernel, whose `sci` may be a plain kernel, and for columns of tables, which have one axis; text is bytes.
     keywords : mapping of str to str, int, float or bool
         Keywords of the primary header by their FITS names.
     name : str
@@ -91,6 +91,11 @@ class Reference:
         Kernels without a row axis (a plain IPC kernel) stay whole.
         """
         cut = {n: a[..., rows, :] if a.ndim > 1 and a.shape[-2] == height else a for n, a in self.arrays.items()}
+        return replace(self, arrays=cut)
+
+    def columns(self, columns: slice, width: int) -> Reference:
+        """Return this reference cut to `columns` where an array has `width` columns; see `rows`."""
+        cut = {n: a[..., columns] if a.ndim > 1 and a.shape[-1] == width else a for n, a in self.arrays.items()}
         return replace(self, arrays=cut)
 
 

@@ -32,6 +32,14 @@ def rows_per_chunk(shape: tuple[int, ...], itemsize: int) -> int:
     return min(rows, shape[-2])
 
 
+def has_frames(type: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether an array of a reference has rows and columns of the detector as its last two axes.
+
+    Columns of tables have none, nor does an inter-pixel capacitance kernel that is the same for all pixels.
+    """
+    return len(shape) > 2 or (len(shape) == 2 and type != "ipc")
+
+
 def write_prepared(store: Store, prefix: str, reference: Reference) -> None:
     """Write the arrays and keywords of a reference below `prefix`.
 
@@ -41,9 +49,12 @@ def write_prepared(store: Store, prefix: str, reference: Reference) -> None:
     with _door(prefix):
         root = _group(store, prefix, _attributes(reference))
         for name in sorted(reference.arrays):
-            array = np.asarray(reference.arrays[name])
-            rows = rows_per_chunk(array.shape, array.itemsize)
-            _write(root, name, array, chunks=(*array.shape[:-2], rows, array.shape[-1]))
+            array = _storable(np.asarray(reference.arrays[name]))
+            if has_frames(reference.type, array.shape) and array.dtype.kind != "S":
+                rows = rows_per_chunk(array.shape, array.itemsize)
+                _write(root, name, array, chunks=(*array.shape[:-2], rows, array.shape[-1]))
+            else:
+                _write(root, name, array, chunks=array.shape)
 
 
 def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> Reference:

@@ -25,18 +25,33 @@ _KEYWORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "dark": ("NFRAMES", "GROUPGAP", "AVDRKCUR"),
         "gain": ("GAINFACT",),
+        "reset": ("NINTS", "NGROUPS"),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One array of a reference type: its extension, how many axes it may have, and whether it may be absent."""
+    """One array of a reference type: its extension, how many axes it may have, and whether it may be absent.
+
+    An array that is all zero passes for absent if it is `blank_if_zero`.
+    """
 
     extension: str
     axes: tuple[int, ...]
     optional: bool = False
     flags: bool = False
+    blank_if_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table of a reference type; `absent` stands in all rows of a table without it."""
+
+    extension: str
+    name: str
+    text: bool = False
+    absent: int | None = None
 
 
 _SCIENCE = Plane("SCI", (2,))
@@ -46,14 +61,36 @@ _TYPES: Mapping[str, Mapping[str, Plane]] = MappingProxyType(
         "mask": {"dq": Plane("DQ", (2,), flags=True)},
         "saturation": {"sci": _SCIENCE, "dq": _FLAGS},
         "superbias": {"sci": _SCIENCE, "dq": _FLAGS},
-        "linearity": {"coeffs": Plane("COEFFS", (3,)), "dq": _FLAGS},
-        "dark": {"sci": Plane("SCI", (3, 4)), "dq": Plane("DQ", (2, 3, 4), optional=True, flags=True)},
-        "reset": {"sci": Plane("SCI", (4,)), "dq": Plane("DQ", (2, 4), optional=True, flags=True)},
+        "linearity": {
+            "coeffs": Plane("COEFFS", (3,)),
+            "inv_coeffs": Plane("INV_COEFFS", (3,), optional=True),
+            "dq": _FLAGS,
+        },
+        "dark": {
+            "sci": Plane("SCI", (3, 4)),
+            "dq": Plane("DQ", (2, 3, 4), optional=True, flags=True),
+            # The official step then takes the keyword of this name.
+            "average_dark_current": Plane("AVDRKCUR", (2,), optional=True, blank_if_zero=True),
+        },
+        "reset": {"sci": Plane("SCI", (4,)), "dq": _FLAGS},
         "gain": {"sci": _SCIENCE},
         "readnoise": {"sci": _SCIENCE},
         "ipc": {"sci": Plane("SCI", (2, 4))},
         "area": {"sci": _SCIENCE},
         "flat": {"sci": _SCIENCE, "err": Plane("ERR", (2,), optional=True), "dq": _FLAGS},
+    }
+)
+
+_RSCD = "RSCD_GROUP_SKIP"
+_TABLES: Mapping[str, Mapping[str, Column]] = MappingProxyType(
+    {
+        "rscd": {
+            "subarray": Column(_RSCD, "subarray", text=True),
+            "readpatt": Column(_RSCD, "readpatt", text=True),
+            # Tables from before the first integration had a number of its own; officially -1, too.
+            "group_skip1": Column(_RSCD, "group_skip1", absent=-1),
+            "group_skip": Column(_RSCD, "group_skip"),
+        },
     }
 )
 
@@ -73,7 +110,7 @@ def read_reference(data: bytes, type: str, name: str) -> Reference:
     Returns
     -------
     Reference
-        Arrays of the full frame, float32 or uint32. Flags are mapped through DQ_DEF to JWST bits (`flags.to_jwst`);
+        Arrays of the full frame, float32 or uint32; columns of tables, int32 or bytes, with one axis. Flags are mapped through DQ_DEF to JWST bits (`flags.to_jwst`);
         without DQ_DEF they are JWST bits already. A flag array that may be absent and is absent is zero.
 
     Raises
@@ -84,7 +121,7 @@ def read_reference(data: bytes, type: str, name: str) -> Reference:
     try:
         with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as file:
             _check_whole(file, len(data), f"{name} ({type})")
-            arrays = _arrays(file, type, name)
+            arrays = _columns(file, type, name) if type in _TABLES else _arrays(file, type, name)
             keywords = _keywords(file[0].header, type)
     except errors.DamagedReference:
         raise
@@ -150,6 +187,29 @@ def _arrays(file: fits.HDUList, type: str, name: str) -> dict[str, npt.NDArray[A
     return present
 
 
+def _columns(file: fits.HDUList, type: str, name: str) -> dict[str, npt.NDArray[Any]]:
+    return {key: _column(file, column, f"{name} ({type})") for key, column in _TABLES[type].items()}
+
+
+def _column(file: fits.HDUList, column: Column, label: str) -> npt.NDArray[Any]:
+    table = file[column.extension].data if column.extension in file else None
+    if table is None or not isinstance(file[column.extension], fits.BinTableHDU):
+        raise errors.DamagedReference(f"{label} has no table {column.extension} with rows. Fetch it again.")
+    names = {name.lower(): name for name in table.names}
+    if column.name not in names and column.absent is not None:
+        return np.full(len(table), column.absent, np.int32)
+    values = np.asarray(table[names[column.name]]) if column.name in names else None
+    if values is None or values.ndim != 1 or values.dtype.kind not in ("SU" if column.text else "iu"):
+        found = "is not there" if values is None else f"is {values.dtype} of shape {values.shape}"
+        raise errors.DamagedReference(
+            f"{label}: column {column.name} of {column.extension} {found}; "
+            f"one {'word' if column.text else 'whole number'} for each row is expected."
+        )
+    if column.text:
+        return np.char.rstrip(values.astype(np.bytes_))
+    return values.astype(np.int32)
+
+
 def _any_plane(hdu: fits.ImageHDU) -> Plane:
     return Plane(hdu.name, (hdu.data.ndim,), flags=hdu.name == "DQ")
 
@@ -171,6 +231,8 @@ def _array(file: fits.HDUList, plane: Plane, label: str) -> npt.NDArray[Any] | N
         )
     if plane.flags:
         return _jwst_flags(data.astype(np.uint32), file, label)
+    if plane.blank_if_zero and not data.any():
+        return None
     return np.ascontiguousarray(data, np.float32)
 
 

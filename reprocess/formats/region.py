@@ -43,6 +43,9 @@ def cut(reference: Reference, *, corner: Corner, shape: tuple[int, int]) -> Refe
     rows, columns = _window(reference.keywords, corner, shape, reference.label)
     arrays = {}
     for name, array in reference.arrays.items():
+        if not prepared.has_frames(reference.type, array.shape):
+            arrays[name] = array
+            continue
         if rows.stop > array.shape[-2] or columns.stop > array.shape[-1]:
             raise errors.DamagedReference(
                 f"{reference.label}: {name} has frames of {array.shape[-2:]} from its corner on and does not cover "
