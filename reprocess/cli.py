@@ -65,6 +65,10 @@ class _Group(click.Group):
             _fail(error, EXIT_STORAGE)
         except errors.ReprocessError as error:
             _fail(error, EXIT_USAGE)
+        except OSError as error:
+            if error.filename is None:  # no file that was asked for: a closed pipe, or a defect
+                raise
+            _fail(errors.UsageError(f"{error.filename}: {error.strerror}. Name another path."), EXIT_USAGE)
         except KeyboardInterrupt:
             click.echo("reprocess: interrupted; what was done is kept, run the same command again to go on.", err=True)
             sys.exit(EXIT_INTERRUPTED)
@@ -152,8 +156,16 @@ _archive = click.argument("archive", metavar="ARCHIVE")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 _cluster = (
     click.option("--scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or `serial`."),
-    click.option("--workers", type=int, help="Worker processes of the local cluster (default: one per core)."),
-    click.option("--memory-limit", "memory_limit_mb", type=int, metavar="MB", help="Memory of one worker in MB."),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Worker processes of the local cluster (default: one per core)."
+    ),
+    click.option(
+        "--memory-limit",
+        "memory_limit_mb",
+        type=click.IntRange(min=1),
+        metavar="MB",
+        help="Memory of one worker in MB.",
+    ),
 )
 
 

@@ -58,6 +58,8 @@ _OutcomeFuture = Future[Outcome]
 
 POLL_S = 0.01
 SLOTS_VALID_S = 10
+DESERTED_S = 120
+"""How long a run goes on without a single worker: a cluster that scales from nothing needs a while."""
 CLOSE_TIMEOUT_S = 10
 WORKER_CLOSE_TIMEOUT_S = 0.5
 
@@ -143,6 +145,7 @@ class DaskExecutor(Executor):
     def __init__(self, client: Client, *, window: int = 0) -> None:
         self._client = client
         self._window = window
+        self._deserted_s = DESERTED_S
         self._slots_known = 0
         self._slots_until = 0.0
         self._scratch = contextlib.ExitStack()
@@ -303,8 +306,16 @@ class DaskExecutor(Executor):
         return self._slots_known
 
     def _await(self, done: as_completed, stop: Stop) -> None:
+        alive = time.monotonic()
         while not done.has_ready() and not stop():
             time.sleep(POLL_S)
+            if self._present_slots():
+                alive = time.monotonic()
+            elif time.monotonic() - alive > self._deserted_s:
+                raise errors.WorkerLost(
+                    f"No worker has been alive for {self._deserted_s:.0f} s. Give workers more memory, or look at the "
+                    "cluster; then run the plan again: outcomes so far are kept."
+                )
 
     def _collect(self, flight: _Flight, frontier: Frontier, done: as_completed) -> None:
         """Pass what has arrived to the frontier and forget its futures."""

@@ -8,6 +8,10 @@ from reprocess import errors
 from reprocess.execution.executor import Executor
 
 
+LEAST_MEMORY_BYTES = 400 * 10**6
+"""The libraries take 200 MB of it."""
+
+
 def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> Executor:
     """Open the executor that a word names.
 
@@ -35,4 +39,9 @@ def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> E
 
     if scheduler:
         return DaskExecutor.connect(scheduler)
+    if memory_limit_bytes < LEAST_MEMORY_BYTES:
+        raise errors.UsageError(
+            f"A worker of {memory_limit_bytes / 1e6:.0f} MB cannot even start. "
+            f"Give it {LEAST_MEMORY_BYTES / 1e6:.0f} MB or more with --memory-limit."
+        )
     return DaskExecutor.local(workers or os.cpu_count() or 1, memory_limit_bytes=memory_limit_bytes)
