@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from reprocess import __version__, errors, story, worker
-from reprocess.archive import catalogue, fingerprint, judging, keys, root
+from reprocess.archive import catalogue, judging, keys, partition, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
 from reprocess.execution import executors
@@ -162,28 +162,8 @@ def _plan_of(
         target=target,
         references=references,
         memory_limit_bytes=limit * _MEGABYTE,
-        incarnations=_incarnations(archive, candidates, judgements),
+        incarnations=incarnation.choose_all(archive.store, candidates, judgements),
     )
-
-
-def _incarnations(
-    archive: Archive, candidates: Sequence[catalogue.Candidate], judgements: Sequence[judging.Judgement]
-) -> Mapping[str, int]:
-    """Choose which incarnation of its version each candidate that may need work would write."""
-    wanted = []
-    for candidate, judgement in zip(candidates, judgements, strict=True):
-        if not judgement.failure_class and judgement.verdict.state not in ("current", "stale-in-name-only"):
-            run_key = fingerprint.run_key(fingerprint.raw_version(judgement.entry), judgement.fingerprint)
-            wanted.append((judgement.entry.dataset, run_key, _pointer(candidate)))
-    return incarnation.choose_all(archive.store, wanted)
-
-
-def _pointer(candidate: catalogue.Candidate) -> pointers.Pointer | None:
-    found = candidate.pointer
-    try:
-        return pointers.from_bytes(found.data, name=found.key) if found and not found.error else None
-    except errors.DamagedRecord:
-        return None  # the verdict has said so
 
 
 def find_plan(archive: Archive, digest: str) -> Plan:
@@ -463,8 +443,19 @@ def explain(archive: Archive, dataset: str, target: Target | None = None) -> str
 
 def _judge_one(archive: Archive, dataset: str, target: Target) -> Plan | None:
     known = catalogue.open_catalogue(archive.store)
-    candidates = tuple(one for one in known.candidates([keys.program(dataset)]) if one.raw.dataset == dataset)
+    found = (one for one in known.candidates([keys.program(dataset)]) if one.raw.dataset == dataset)
+    candidates = tuple(replace(one, pointer=_present(archive, dataset)) for one in found)
     return _plan_of(archive, candidates, target, _references_url(archive, None), created=None, progress=None)
+
+
+def _present(archive: Archive, dataset: str) -> partition.Pointer | None:
+    """Read what readers see now; the catalogue says what they saw at the last scan."""
+    try:
+        blob = archive.store.get(pointers.key(dataset))
+    except errors.ObjectMissing:
+        return None
+    stamp = blob.stamp
+    return partition.Pointer(dataset, archive.store.url, stamp.key, stamp.size, stamp.etag, blob.data)
 
 
 def _plans(archive: Archive) -> Iterator[Plan]:

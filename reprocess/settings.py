@@ -68,6 +68,9 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 
+_LEAST = {"workers": 0, "memory_limit_mb": 1, "attempts": 1}
+
+
 def load(environment: Mapping[str, str], flags: Mapping[str, Mapping[str, Any]]) -> Settings:
     """Read file, environment and flags, in this order of weight.
 
@@ -143,4 +146,6 @@ def _merge(settings: Any, values: Mapping[str, Any], source: str) -> Any:  # noq
             raise errors.UsageError(f"{source}: unknown setting {name!r}. There are {', '.join(hints)}.")
         if type(value) is not hints[name]:
             raise errors.UsageError(f"{source}: {name} is {value!r}; it must be of type {hints[name].__name__}.")
+        if name in _LEAST and value < _LEAST[name]:
+            raise errors.UsageError(f"{source}: {name} is {value}; it must be {_LEAST[name]} or more.")
     return replace(settings, **values)

@@ -17,6 +17,9 @@ _STATES = {
 }
 
 
+_SAID = ("missing", "product-missing")
+
+
 def tell(item: Item, plan: Plan | None, pointer: Pointer | None) -> str:
     """Tell what is known of a dataset.
 
@@ -48,9 +51,11 @@ def _lines(item: Item, plan: Plan | None, pointer: Pointer | None) -> Iterator[s
     if pointer is not None and pointer.version == item.version and item.action == "calibrate":
         yield "  That plan was carried out: readers see what it made. Before it:"
     yield f"  {_STATES[item.verdict.state]}"
-    for reason in item.verdict.reasons:
+    # That there is no product has been said.
+    reasons = [reason for reason in item.verdict.reasons if (item.verdict.state, reason.kind) != _SAID]
+    for reason in reasons:
         yield f"  - {say(reason)}"
-    if item.verdict.restart:
+    if item.verdict.restart and reasons:
         yield f"  The earliest step whose inputs changed is {item.verdict.restart}."
     if item.action == "calibrate":
         yield f"  Its version is {item.version}."

@@ -7,7 +7,6 @@ archive root and nothing else; only the coordinator moves pointers.
 from __future__ import annotations
 
 import logging
-import pickle
 import resource
 import sys
 import tempfile
@@ -23,13 +22,12 @@ import numpy as np
 from reprocess import errors
 from reprocess.archive import mirror
 from reprocess.calibration import detector1
-from reprocess.calibration.facts import Facts
 from reprocess.calibration.rate import Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
 from reprocess.execution.executor import Task
 from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
-from reprocess.formats import level1b, prepared, product, region, tail
+from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail
 from reprocess.formats import reference as reference_format
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
@@ -198,6 +196,10 @@ class _Desk:
         return assemble.prefix(self.work.plan.digest[:16], self.work.item.dataset)
 
     @property
+    def facts_key(self) -> str:
+        return self.staging + "facts.npz"
+
+    @property
     def readout(self) -> Readout:
         entry = self.work.item.entry
         level1b.check_layout(entry)
@@ -256,7 +258,7 @@ def _facts(desk: _Desk) -> str:
         facts = detector1.gather_facts(
             frames, references, readout=readout, parameters=parameters, strips=strips or None
         )
-    desk.archive.put(desk.staging + "facts.pickle", pickle.dumps(facts))
+    desk.archive.put(desk.facts_key, exposure_facts.to_bytes(facts))
     return STAGED
 
 
@@ -267,8 +269,7 @@ def _slab(desk: _Desk) -> str:
     item, readout, slab = desk.work.item, desk.readout, desk.work.slab
     assert slab is not None
     with desk.meter.stage("read"):
-        # Written by this campaign's own workers below a prefix that nobody else may write.
-        facts: Facts = pickle.loads(desk.archive.get(desk.staging + "facts.pickle").data)
+        facts = exposure_facts.from_bytes(desk.archive.get(desk.facts_key).data, name=desk.facts_key)
         raw = level1b.read_slab(desk.raw, item.entry, slab.padded)
     with desk.meter.stage("references"):
         references = desk.references(slab.padded)

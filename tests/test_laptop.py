@@ -24,7 +24,7 @@ def published():
 @pytest.fixture
 def files(published, tmp_path):
     """A Level 1b file on disk, its reference files by type, and the item of the plan."""
-    archive, made = published
+    _, made = published
     item = made.items[0]
     source = trips.simulated(trips.TINY)
     uncal = tmp_path / item.entry.key.rpartition("/")[2]

@@ -77,7 +77,7 @@ def _length(dark: Reference) -> int:
         raise errors.DamagedReference(
             f"{dark.label} has {found}, but must be a cube of (group, row, column), or one for each integration"
         )
-    return sci.shape[-3]
+    return int(sci.shape[-3])
 
 
 def cube_for(dark: NDArray[np.float32], how: Match, *, integration: int, readout: Readout) -> int | None:

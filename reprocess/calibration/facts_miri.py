@@ -67,12 +67,12 @@ class EdgeMeter:
         if group < self._ngroups - 1:
             return
         places = slice(0, refpix_miri.EDGE), slice(-refpix_miri.EDGE, None)
-        ends = []
+        ends: list[refpix_miri.Edge] = []
         for held, chain, place in zip(self._held, self._chains, places, strict=True):
             ramp = preparation.prepare(np.stack(held)[None], chain, None, first=integration)
             ends.append(refpix_miri.Edge.of(ramp.data[0], ramp.pixeldq, place))
             held.clear()
-        self._levels.append(refpix_miri.measure(*ends, self._options))
+        self._levels.append(refpix_miri.measure(ends[0], ends[1], self._options))
 
     def signal(self) -> refpix_miri.Signal:
         """Return the signal of all frames."""
@@ -81,8 +81,6 @@ class EdgeMeter:
 
 def _strip(readout: Readout, settings: Settings, references: References, columns: slice) -> Chain:
     """Settle the steps before refpix for some columns; the groups come scaled."""
-    cut = replace(
-        readout, columns=columns.stop - columns.start, column_start=readout.column_start + columns.start
-    )
+    cut = replace(readout, columns=columns.stop - columns.start, column_start=readout.column_start + columns.start)
     chain = settle(references, readout=cut, settings=settings, band=Band(0, readout.rows))
     return replace(chain, scale=None, rscd=None)

@@ -8,6 +8,7 @@ step comes after the dark is subtracted, and subarrays are left alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,16 @@ class Edge:
         """Take the reference pixels out of an integration, (group, row, column)."""
         return cls(data[..., columns], (pixeldq[:, columns] & np.uint32(dq.DO_NOT_USE)) == 0)
 
+    def by_parity(self, *, split: bool) -> list[Edge]:
+        """Return the even rows and the odd rows, counted from 0; all rows if they are not split."""
+        rows = [slice(0, None, 2), slice(1, None, 2)] if split else [slice(None)]
+        return [Edge(self.data[:, each], self.good[each]) for each in rows]
+
+    def mean(self, group: int, amplifier: int, clip: float) -> np.floating[Any]:
+        """Return the clipped mean of what a group has more than the first one."""
+        rise = self.data[group, :, amplifier] - self.data[0, :, amplifier]
+        return clipped_mean(rise[self.good[:, amplifier]], clip)
+
 
 def is_full_frame(readout: Readout) -> bool:
     """Return whether there are reference pixels for the step; it is skipped for subarrays."""
@@ -99,16 +110,14 @@ def measure(left: Edge, right: Edge, options: Options) -> NDArray[np.float64]:
         DN; 0 in the first group.
     """
     levels = np.zeros((len(left.data), 2, AMPLIFIERS))
-    rows = [slice(first, None, 2) for first in range(2)] if options.parity else [slice(None)]
-    if not all(end.good[each].any(axis=0).all() for each in rows for end in (left, right)):
+    ends = [end.by_parity(split=options.parity) for end in (left, right)]
+    if not all(end.good.any(axis=0).all() for sides in ends for end in sides):
         return levels
-    rises = [end.data[1:] - end.data[0] for end in (left, right)]
-    for parity, each in enumerate(rows):
+    for parity, (one, other) in enumerate(zip(*ends, strict=True)):
         place = parity if options.parity else slice(None)
-        for amplifier in range(AMPLIFIERS):
-            good = [end.good[each, amplifier] for end in (left, right)]
-            for group, ends in enumerate(zip(*rises, strict=True), start=1):
-                means = [clipped_mean(end[each, amplifier][fit], options.clip) for end, fit in zip(ends, good, strict=True)]
+        for group in range(1, len(levels)):
+            for amplifier in range(AMPLIFIERS):
+                means = [each.mean(group, amplifier, options.clip) for each in (one, other)]
                 levels[group, place, amplifier] = 0.5 * (means[0] + means[1])
     return levels
 

@@ -105,9 +105,7 @@ def groups_to_skip(first_saturated: NDArray[Any], skip: int) -> NDArray[np.intp]
     return np.where(early, np.maximum(onset - 2, 0), skip)
 
 
-def flag(
-    groupdq: NDArray[np.uint8], pixeldq: NDArray[np.uint32], first_saturated: NDArray[Any], skip: int
-) -> None:
+def flag(groupdq: NDArray[np.uint8], pixeldq: NDArray[np.uint32], first_saturated: NDArray[Any], skip: int) -> None:
     """Set DO_NOT_USE in the first groups of an integration, and FLUX_ESTIMATED where fewer are left out; in place.
 
     Parameters

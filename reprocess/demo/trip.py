@@ -184,7 +184,8 @@ def _keep(archive: campaign.Archive, made: Plan, path: Path) -> None:
 
 def _example(archive: campaign.Archive, made: Plan, output_dir: Path) -> None:
     """Leave one product and its provenance on disk, and tell its story."""
-    item = next((each for each in made.items if each.verdict.state == "stale"), None)
+    redone = [each for each in made.items if each.action == "calibrate"]
+    item = next((each for each in redone if each.verdict.state == "stale"), redone[0] if redone else None)
     if item is None:
         return
     for name in (f"{item.dataset}_rate.fits", f"{item.dataset}_quicklook.png", "provenance.json"):

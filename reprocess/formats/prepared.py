@@ -49,12 +49,13 @@ def write_prepared(store: Store, prefix: str, reference: Reference) -> None:
     with _door(prefix):
         root = _group(store, prefix, _attributes(reference))
         for name in sorted(reference.arrays):
-            array = _storable(np.asarray(reference.arrays[name]))
-            if has_frames(reference.type, array.shape) and array.dtype.kind != "S":
+            array = np.asarray(reference.arrays[name])
+            if has_frames(reference.type, array.shape):
                 rows = rows_per_chunk(array.shape, array.itemsize)
                 _write(root, name, array, chunks=(*array.shape[:-2], rows, array.shape[-1]))
             else:
-                _write(root, name, array, chunks=array.shape)
+                stored = _characters(array) if array.dtype.kind == "S" else array
+                _write(root, name, stored, chunks=stored.shape)
 
 
 def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> Reference:
@@ -63,7 +64,7 @@ def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> 
     Parameters
     ----------
     rows, columns : slice
-        Window in the frame of the reference file; applied to the last two axes of each array.
+        Window in the frame of the reference file; applied to the last two axes of each array that `has_frames`.
 
     Returns
     -------
@@ -80,9 +81,18 @@ def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> 
     with _door(prefix):
         root, attributes = _open(store, prefix)
         names: Any = attributes["arrays"]
-        arrays = {name: _window(root[name], rows, columns, f"{prefix}/{name}") for name in names}
+        text: Any = attributes.get("text", ())
+        type = str(attributes["type"])
+        arrays = {}
+        for name in names:
+            array = _array(root[name], f"{prefix}/{name}")
+            if name in text or not has_frames(type, array.shape):
+                whole = np.ascontiguousarray(array[...])
+                arrays[name] = whole.view(f"S{whole.shape[-1]}")[:, 0] if name in text else whole
+            else:
+                arrays[name] = _window(array, rows, columns, f"{prefix}/{name}")
     keywords: Any = attributes["keywords"]
-    return Reference(type=str(attributes["type"]), arrays=arrays, keywords=keywords, name=str(attributes["name"]))
+    return Reference(type=type, arrays=arrays, keywords=keywords, name=str(attributes["name"]))
 
 
 def read_keywords(store: Store, prefix: str) -> Mapping[str, Card]:
@@ -131,8 +141,15 @@ def _attributes(reference: Reference) -> dict[str, Any]:
         "type": reference.type,
         "name": reference.name,
         "arrays": sorted(reference.arrays),
+        # Zarr has no settled form for text: these are stored as (row, character).
+        "text": sorted(name for name, array in reference.arrays.items() if array.dtype.kind == "S"),
         "keywords": dict(sorted(reference.keywords.items())),
     }
+
+
+def _characters(text: npt.NDArray[np.bytes_]) -> npt.NDArray[np.uint8]:
+    """Return bytes of one length as (row, character)."""
+    return np.ascontiguousarray(text).view(np.uint8).reshape(len(text), text.itemsize)
 
 
 def _write(root: zarr.Group, name: str, array: npt.NDArray[Any], *, chunks: tuple[int, ...]) -> None:
@@ -172,9 +189,13 @@ def _same(array: object, like: Plane, chunks: tuple[int, ...], label: str) -> za
     return array
 
 
-def _window(array: object, rows: slice, columns: slice, label: str) -> npt.NDArray[Any]:
+def _array(array: object, label: str) -> zarr.Array[Any]:
     if not isinstance(array, zarr.Array):
         raise errors.DamagedReference(f"{label} is no array. Prepare the reference again.")
+    return array
+
+
+def _window(array: zarr.Array[Any], rows: slice, columns: slice, label: str) -> npt.NDArray[Any]:
     for cut, length in zip((rows, columns), array.shape[-2:], strict=True):
         if (
             cut.step not in (None, 1)

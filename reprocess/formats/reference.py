@@ -110,8 +110,9 @@ def read_reference(data: bytes, type: str, name: str) -> Reference:
     Returns
     -------
     Reference
-        Arrays of the full frame, float32 or uint32; columns of tables, int32 or bytes, with one axis. Flags are mapped through DQ_DEF to JWST bits (`flags.to_jwst`);
-        without DQ_DEF they are JWST bits already. A flag array that may be absent and is absent is zero.
+        Arrays of the full frame, float32 or uint32; columns of tables, int32 or bytes, with one axis. Flags are mapped
+        through DQ_DEF to JWST bits (`flags.to_jwst`); without DQ_DEF they are JWST bits already. A flag array that may
+        be absent and is absent is zero.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def _columns(file: fits.HDUList, type: str, name: str) -> dict[str, npt.NDArray[
 
 def _column(file: fits.HDUList, column: Column, label: str) -> npt.NDArray[Any]:
     table = file[column.extension].data if column.extension in file else None
-    if table is None or not isinstance(file[column.extension], fits.BinTableHDU):
+    if not isinstance(table, fits.FITS_rec) or not len(table):
         raise errors.DamagedReference(f"{label} has no table {column.extension} with rows. Fetch it again.")
     names = {name.lower(): name for name in table.names}
     if column.name not in names and column.absent is not None:
@@ -229,6 +230,9 @@ def _array(file: fits.HDUList, plane: Plane, label: str) -> npt.NDArray[Any] | N
             f"{label}: {plane.extension} is {data.dtype} of shape {data.shape}; "
             f"{'flags' if plane.flags else 'numbers'} with {' or '.join(map(str, plane.axes))} axes are expected."
         )
+    if not plane.flags and not plane.optional and not any(np.isfinite(part).any() for part in data):
+        # Kernels take NaN for "no correction here", so without a number the step would say COMPLETE and do nothing.
+        raise errors.DamagedReference(f"{label}: {plane.extension} has not a single finite number. Fetch it again.")
     if plane.flags:
         return _jwst_flags(data.astype(np.uint32), file, label)
     if plane.blank_if_zero and not data.any():

@@ -82,11 +82,13 @@ def _rows(judgement: Judgement, memory_limit_bytes: int) -> int:
     if len(shape) != 4:
         raise errors.PlanError(f"its science array has shape {shape}, not four axes. Scan again.")
     integrations, groups, rows, columns = shape
+    miri = judgement.entry.header.get("INSTRUME") == "MIRI"
+    pixels = slabs.MIRI_PIXELS if miri else slabs.NEAR_INFRARED_PIXELS
     return slabs.rows_per_slab(
         (integrations, groups, rows, columns),
         memory_limit_bytes,
         judgement.locality,
-        reference_bytes=slabs.reference_bytes_per_pixel(file.size for file in judgement.references),
+        reference_bytes=slabs.reference_bytes_per_pixel((file.size for file in judgement.references), pixels),
     )
 
 

@@ -9,7 +9,8 @@ from reprocess import errors
 from reprocess.calibration.step import Locality
 from reprocess.exposure import Band, Slab
 
-_DETECTOR_PIXELS = 2048 * 2048
+NEAR_INFRARED_PIXELS, MIRI_PIXELS = 2048 * 2048, 1024 * 1032
+"""Pixels of a whole detector."""
 
 PROCESS_BYTES = 250 * 10**6
 """Memory of a worker process that does not depend on the exposure: interpreter, libraries, blocks of the kernels."""
@@ -54,7 +55,7 @@ def forecast_bytes(
     return PROCESS_BYTES + pixels * per_pixel
 
 
-def reference_bytes_per_pixel(sizes: Iterable[int]) -> int:
+def reference_bytes_per_pixel(sizes: Iterable[int], detector_pixels: int = NEAR_INFRARED_PIXELS) -> int:
     """Bound the bytes that reference files have for one pixel.
 
     Parameters
@@ -62,8 +63,9 @@ def reference_bytes_per_pixel(sizes: Iterable[int]) -> int:
     sizes : iterable of int
         Bytes of each file. A file is taken to cover the full detector; one that covers a subarray is small, and so are
         the exposures that read it.
+    detector_pixels : int
     """
-    return max(FEWEST_REFERENCE_BYTES, -(-sum(sizes) // _DETECTOR_PIXELS))
+    return max(FEWEST_REFERENCE_BYTES, -(-sum(sizes) // detector_pixels))
 
 
 def rows_per_slab(

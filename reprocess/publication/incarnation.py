@@ -6,30 +6,56 @@ without a manifest are of a plan that was cut off; they carry its name, so anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from reprocess import errors
+from reprocess.archive import fingerprint
+from reprocess.archive.catalogue import Candidate
+from reprocess.archive.judging import Judgement
+from reprocess.publication import pointer as pointers
 from reprocess.publication.manifest import prefix
 from reprocess.publication.pointer import Pointer
 from reprocess.storage.store import Store
 
 _AT_ONCE = 16
+_NO_WORK = frozenset(("current", "stale-in-name-only"))
 
 
-def choose_all(store: Store, wanted: Iterable[tuple[str, str, Pointer | None]]) -> Mapping[str, int]:
-    """Choose the incarnation of many datasets, several at a time; see `choose`.
+def choose_all(store: Store, candidates: Sequence[Candidate], judgements: Sequence[Judgement]) -> Mapping[str, int]:
+    """Choose the incarnation that each candidate with work to do would write, several at a time; see `choose`.
 
     Parameters
     ----------
-    wanted : iterable of (dataset, run key, pointer)
+    store : Store
+        The archive root.
+    candidates, judgements : sequence
+        In the same order.
 
     Returns
     -------
     mapping of dataset to int
     """
-    every = tuple(wanted)
+    wanted = [
+        (
+            one.entry.dataset,
+            fingerprint.run_key(fingerprint.raw_version(one.entry), one.fingerprint),
+            _pointer(candidate),
+        )
+        for candidate, one in zip(candidates, judgements, strict=True)
+        if not one.failure_class and one.verdict.state not in _NO_WORK
+    ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip([each[0] for each in every], pool.map(lambda each: choose(store, *each), every), strict=True))
+        chosen = pool.map(lambda each: choose(store, *each), wanted)
+        return dict(zip((dataset for dataset, _, _ in wanted), chosen, strict=True))
+
+
+def _pointer(candidate: Candidate) -> Pointer | None:
+    found = candidate.pointer
+    try:
+        return pointers.from_bytes(found.data, name=found.key) if found and not found.error else None
+    except errors.DamagedRecord:
+        return None  # the verdict has said so
 
 
 def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = None) -> int:

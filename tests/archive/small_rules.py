@@ -9,7 +9,7 @@ import numpy as np
 from reprocess.calibration import detector1
 from tests.formats import files
 
-TYPES = detector1.reference_types(detector1.STEPS)
+TYPES = detector1.reference_types(detector1.NEAR_INFRARED)
 _DATE = "('META.OBSERVATION.DATE', 'META.OBSERVATION.TIME')"
 
 

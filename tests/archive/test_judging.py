@@ -63,9 +63,9 @@ class TestJudgeArchive:
 
         assert (found.verdict.state, found.failure_class) == ("missing", "")
         assert tuple(file.type for file in found.references) == small_rules.TYPES
-        assert [link.step for link in found.fingerprint] == ["raw", *(step.name for step in detector1.STEPS)]
-        assert set(found.parameters) == {step.name for step in detector1.STEPS}
-        assert found.locality == detector1.locality(detector1.STEPS)
+        assert [link.step for link in found.fingerprint] == ["raw", *(step.name for step in detector1.NEAR_INFRARED)]
+        assert set(found.parameters) == {step.name for step in detector1.NEAR_INFRARED}
+        assert found.locality == detector1.locality(detector1.NEAR_INFRARED)
 
     def test_what_was_published_is_current(self, world):
         """A product made to a judgement is not stale by the next one."""
@@ -247,16 +247,16 @@ class TestResolveParameters:
 
     def test_defaults_and_target(self):
         """What the target does not say is the default of the code."""
-        found = resolve_parameters(detector1.STEPS, {"jump": {"rejection_threshold": 6}})
+        found = resolve_parameters(detector1.NEAR_INFRARED, {"jump": {"rejection_threshold": 6}})
 
-        defaults = {step.name: dict(step.parameters) for step in detector1.STEPS}
+        defaults = {step.name: dict(step.parameters) for step in detector1.NEAR_INFRARED}
         assert found == {**defaults, "jump": {**defaults["jump"], "rejection_threshold": 6.0}}
         assert type(found["jump"]["rejection_threshold"]) is float
 
     def test_whole_numbers(self):
         """A whole number written with a point is taken where a whole number is due; another is refused."""
-        found = resolve_parameters(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 2.0}})
+        found = resolve_parameters(detector1.NEAR_INFRARED, {"saturation": {"n_pix_grow_sat": 2.0}})
 
         assert type(found["saturation"]["n_pix_grow_sat"]) is int
         with pytest.raises(errors.TargetError, match="type int"):
-            resolve_parameters(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 2.5}})
+            resolve_parameters(detector1.NEAR_INFRARED, {"saturation": {"n_pix_grow_sat": 2.5}})

@@ -41,10 +41,25 @@ class Plan:
     kernel: str | None = None
     gain_factor: float | None = None
     inverse: bool = False
+    skips: tuple[int, int] = (1, 1)
+    reset_groups: int = 4
     missing: tuple[str, ...] = ()
     header: dict[str, Any] = field(default_factory=dict)
 
 
+MIRI_INTEGRATIONS = 3  # of the dark; the reset has one less
+MIRI = Plan(
+    instrument="MIRI",
+    detector="MIRIMAGE",
+    exp_type="MIR_IMAGE",
+    fast_axis=1,
+    slow_axis=2,
+    outputs=4,
+    row_start=300,
+    column_start=400,
+    missing=("superbias",),
+)
+MIRI_FULL = replace(MIRI, rows=1024, columns=1032, row_start=0, column_start=0, ngroups=6, nints=2)
 NIRCAM_FULL = Plan(rows=2048, columns=2048, outputs=4, ngroups=4)
 NIRISS = Plan(instrument="NIRISS", detector="NIS", exp_type="NIS_IMAGE", fast_axis=-2, slow_axis=-1)
 FGS = Plan(instrument="FGS", detector="GUIDER1", exp_type="FGS_IMAGE", fast_axis=-2, slow_axis=1)
@@ -83,8 +98,8 @@ def _header(plan: Plan) -> dict[str, Any]:
         "INSTRUME": plan.instrument,
         "DETECTOR": plan.detector,
         "EXP_TYPE": plan.exp_type,
-        "SUBARRAY": "FULL" if plan.rows == plan.columns == 2048 else "SUB64P",
-        "READPATT": "RAPID",
+        "SUBARRAY": "FULL" if min(plan.rows, plan.columns) >= 1024 else "SUB64P",
+        "READPATT": "FASTR1" if plan.instrument == "MIRI" else "RAPID",
         "NINTS": plan.nints,
         "NGROUPS": plan.ngroups,
         "NFRAMES": plan.nframes,
@@ -108,6 +123,8 @@ def _header(plan: Plan) -> dict[str, Any]:
 def edge(plan: Plan) -> np.ndarray:
     rows = np.arange(plan.row_start, plan.row_start + plan.rows)[:, None]
     columns = np.arange(plan.column_start, plan.column_start + plan.columns)
+    if plan.instrument == "MIRI":
+        return (rows >= 0) & ((columns < 4) | (columns >= 1028))
     return (rows < 4) | (rows >= 2044) | (columns < 4) | (columns >= 2044)
 
 
@@ -145,10 +162,13 @@ def _references(plan: Plan, rng: np.random.Generator) -> dict[str, Reference | N
         "gain": {"sci": gain},
         "readnoise": {"sci": _spoiled(rng, rng.normal(12.0, 1.0, shape), 0.002)},
     }
+    if plan.instrument == "MIRI":
+        made |= _only_for_miri(plan, rng)
     if plan.inverse:
         made["linearity"]["inv_coeffs"] = _coefficients(rng, shape, inverse=True)
     keywords = {
         "dark": {"NFRAMES": plan.dark_nframes, "GROUPGAP": plan.dark_groupgap},
+        "reset": {"NINTS": MIRI_INTEGRATIONS - 1, "NGROUPS": plan.reset_groups},
         "gain": {} if plan.gain_factor is None else {"GAINFACT": plan.gain_factor},
     }
     references: dict[str, Reference | None] = {
@@ -156,6 +176,28 @@ def _references(plan: Plan, rng: np.random.Generator) -> dict[str, Reference | N
     }
     references["ipc"] = None if plan.kernel is None else Reference("ipc", {"sci": _kernel(plan, rng)}, {})
     return references
+
+
+def _only_for_miri(plan: Plan, rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+    """The reset, the table of groups to skip, and a dark for each integration with flags for each."""
+    shape = plan.rows, plan.columns
+    names = [b"FULL", b"SUB64P", b"SUB64P", b"SUB64P", b"SLITLESSPRISM"]
+    first, later = plan.skips
+    table = {
+        "subarray": np.array(names),
+        "readpatt": np.array([b"FASTR1", b"SLOWR1", b"FASTR1", b"FASTR1", b"FASTR1"]),
+        "group_skip1": np.array([first, 9, first, 9, first], np.int32),
+        "group_skip": np.array([later, 9, later, 9, later], np.int32),
+    }
+    decay = 40 * np.exp(-np.arange(plan.reset_groups))[:, None, None] * rng.normal(1, 0.2, shape)
+    signal = np.stack([_spoiled(rng, decay + shift) for shift in range(MIRI_INTEGRATIONS - 1)])
+    darks = np.stack([_dark(plan, rng) for _ in range(MIRI_INTEGRATIONS)])
+    flags = [_flags(rng, shape, UNRELIABLE_DARK=0.01, DO_NOT_USE=0.002)[None] for _ in range(MIRI_INTEGRATIONS)]
+    return {
+        "reset": {"sci": signal, "dq": _flags(rng, shape, HOT=0.02, DO_NOT_USE=0.002)},
+        "rscd": table,
+        "dark": {"sci": darks, "dq": np.stack(flags)},
+    }
 
 
 def _kernel(plan: Plan, rng: np.random.Generator) -> np.ndarray:

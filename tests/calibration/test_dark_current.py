@@ -77,3 +77,37 @@ class TestAverage:
         assert dark_current.average(keyword, None, (2, 3)).max() == 0.5
         assert dark_current.average(dark(1), None, (2, 3)) is None
         assert dark_current.average(None, None, (2, 3)) is None
+
+
+class TestIntegrations:
+    """`cube_for` and `flags_of`: MIRI's darks have a cube for each integration."""
+
+    @pytest.mark.parametrize(
+        ("readout", "expected"),
+        [
+            ({"nints": 5}, [0, 1, 2, 2, 2]),
+            ({"nints": 2, "first_integration": 4}, [2, 2]),
+            ({"nints": 2, "nframes": 2}, [0, 1]),
+            ({"nints": 2, "nframes": 2, "first_integration": 4}, [None, None]),
+            ({"nints": 3, "nframes": 2, "first_integration": 4}, [2, 2, 2]),
+        ],
+    )
+    def test_the_last_cube_stands_for_all_that_follow(self, readout, expected):
+        """And for all of a later segment; officially that one is empty if it was averaged for fewer integrations."""
+        one = dark(1, 2, 3, 4, 5, 6)
+        made = replace(one, arrays={"sci": np.stack([one.arrays["sci"]] * 3)})
+        read = replace(READOUT, **readout)
+        how = dark_current.match(made, read)
+        numbers = range(read.nints)
+
+        assert expected == [
+            dark_current.cube_for(made.arrays["sci"], how, integration=number, readout=read) for number in numbers
+        ]
+
+    @pytest.mark.parametrize("shape", [(2, 2, 3), (2, 1, 2, 3)])
+    def test_flags_are_put_together(self, shape):
+        """A pixel has the flags that any integration gives it."""
+        flags = np.zeros(shape, np.uint32)
+        flags[0, ..., 0, 0], flags[1, ..., 0, 0] = 1, 4
+
+        assert dark_current.flags_of(Reference("dark", {"dq": flags}, {}), (2, 3)).tolist() == [[5, 0, 0], [0, 0, 0]]

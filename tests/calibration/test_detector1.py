@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reprocess import errors
-from reprocess.calibration import detector1
+from reprocess.calibration import detector1, ipc, refpix_miri
 from reprocess.calibration.rate import Rate
 from reprocess.exposure import Band, Slab
 from tests.calibration import exposures
-from tests.calibration.exposures import FGS, NIRISS, Plan
+from tests.calibration.exposures import FGS, MIRI, NIRISS, Plan
 
 # A frame at a corner of the detector has reference pixels on two sides; one of whole columns has them all.
 PLANS = st.builds(
@@ -46,6 +46,42 @@ TRANSPOSED = st.builds(
     PLANS,
     st.sampled_from([NIRISS, FGS]),
 )
+# Frames of 16 columns and 12 rows or more stand for full frames, see `small_detector`.
+MIRI_PLANS = st.builds(
+    lambda plan, skips, reset_groups, dark_groups, segment: replace(
+        MIRI,
+        rows=plan.rows,
+        columns=16 if plan.columns > 12 else plan.columns,
+        row_start=0,
+        column_start=0,
+        nints=plan.nints,
+        ngroups=plan.ngroups,
+        nframes=plan.nframes,
+        kernel=plan.kernel,
+        brightness=plan.brightness,
+        frame_divisor=plan.frame_divisor,
+        seed=plan.seed,
+        skips=skips,
+        reset_groups=reset_groups,
+        dark_groups=dark_groups,
+        header={"INTSTART": segment, "INTEND": segment + plan.nints - 1, "NINTS": 9},
+    ),
+    PLANS,
+    st.tuples(st.integers(-1, 5), st.integers(0, 6)),
+    st.integers(1, 6),
+    st.one_of(st.none(), st.integers(2, 6)),
+    st.integers(1, 3),
+)
+
+
+@pytest.fixture(scope="module")
+def small_detector():
+    """A MIRI detector of 12 rows and 16 columns, four of them reference pixels at either end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refpix_miri, "ROWS", 12)
+        patch.setattr(refpix_miri, "COLUMNS", 16)
+        patch.setattr(ipc, "MIRI_COLUMNS", 16)
+        yield
 
 
 def slabs(rows, height, halo):
@@ -102,6 +138,62 @@ class TestSlabs:
 
         for ours, together in zip(stitched(exposure, height, parameters), (whole.rate, whole.rateints), strict=True):
             assert_same_bits(ours, together)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(plan=MIRI_PLANS, height=st.integers(1, 24), layers=st.integers(0, 2))
+    @pytest.mark.usefixtures("small_detector")
+    def test_give_the_same_bits_for_miri(self, plan, height, layers):
+        """Full frames with reference pixels and subarrays, groups left out at both ends, segments of exposures."""
+        exposure = exposures.make(plan)
+        parameters = {"saturation": {"n_pix_grow_sat": layers}, "jump": {"min_jump_to_flag_neighbors": 4.0}}
+        try:
+            whole = detector1.calibrate(
+                exposure.raw, exposure.references, readout=exposure.readout, parameters=parameters
+            )
+        except errors.BadData:
+            with pytest.raises(errors.BadData):
+                stitched(exposure, height, parameters)
+            return
+
+        for ours, together in zip(stitched(exposure, height, parameters), (whole.rate, whole.rateints), strict=True):
+            assert_same_bits(ours, together)
+
+    @pytest.mark.parametrize("checked", [True, False])
+    @pytest.mark.parametrize(("saturated", "first"), [(0, [0, 1]), (1, [])])
+    def test_know_of_groups_that_miri_leaves_out(self, checked, saturated, first):
+        """Groups are lost for the whole exposure only if no pixel saturates so early that it keeps them."""
+        exposure = exposures.make(replace(MIRI, rows=12, columns=16, ngroups=11, nints=2, skips=(2, 4)))
+        exposure.raw[:] = 30000
+        exposure.raw[0, 1:, 5, 5] = 65535 * saturated
+        exposure.references["mask"].arrays["dq"][:] = 0
+        exposure.references["saturation"].arrays["sci"][:] = 60000
+        known = {"readout": exposure.readout, "parameters": {}}
+        if checked:
+            facts = detector1.gather_facts(exposure.raw, exposure.references, **known)
+        else:
+            facts = detector1.gather_facts(exposure.raw, exposure.without("saturation").references, **known)
+            first = [0, 1]
+
+        lost = [[group for group, dead in enumerate(each) if dead] for each in facts.dead_groups]
+        assert lost == [[*first, 10], [0, 1, 2, 3, 10]]
+
+    @pytest.mark.usefixtures("small_detector")
+    def test_strips_are_enough_for_the_reference_signal(self):
+        """References cut to the strips give the same facts as whole ones."""
+        exposure = exposures.make(replace(MIRI, rows=12, columns=16, column_start=0, ngroups=6, nints=2))
+        readout = exposure.readout
+        strips = [
+            {kind: each and each.columns(columns, 16) for kind, each in exposure.references.items()}
+            for columns in detector1.edges(readout, {})
+        ]
+        early = {kind: exposure.references[kind] for kind in ("mask", "saturation", "rscd", "gain")}
+        facts = detector1.gather_facts(exposure.raw, early, readout=readout, parameters={}, strips=strips)
+        whole = detector1.gather_facts(exposure.raw, exposure.references, readout=readout, parameters={})
+
+        assert [columns.stop - columns.start for columns in detector1.edges(readout, {})] == [5, 5]
+        assert whole.reference_signal.levels.any()
+        np.testing.assert_array_equal(facts.reference_signal.levels, whole.reference_signal.levels)
+        assert facts.groups == whole.groups
 
     @pytest.mark.parametrize("nframes", [1, 4])
     def test_know_of_groups_that_are_lost_everywhere(self, nframes):
@@ -164,7 +256,7 @@ class TestStatuses:
 
         skipped = {"charge_migration", "picture_frame", "clean_flicker_noise", "persistence"}
         assert {name for name, status in done.statuses.items() if status == "SKIPPED"} == skipped
-        assert list(done.statuses) == [step.name for step in detector1.STEPS]
+        assert list(done.statuses) == [step.name for step in detector1.NEAR_INFRARED]
 
     @pytest.mark.parametrize(
         ("kind", "step"),
@@ -186,6 +278,15 @@ class TestStatuses:
         assert without.statuses[step] == asked.statuses[step] == "SKIPPED"
         if kind != "superbias":  # saturation still reads the superbias of a step that is only skipped
             assert_same_bits(without.rate, asked.rate)
+
+    def test_of_miri(self):
+        """A subarray's reference pixels are left alone, and steps that are off are named."""
+        done = calibrated(exposures.make(replace(MIRI, rows=12, columns=12)))
+
+        assert list(done.statuses) == [step.name for step in detector1.MID_INFRARED]
+        off = {"emicorr", "firstframe", "charge_migration", "picture_frame", "clean_flicker_noise", "persistence"}
+        idle = {"group_scale", "ipc", "refpix", "gain_scale"}
+        assert {name for name, status in done.statuses.items() if status == "SKIPPED"} == off | idle
 
     def test_of_a_dark_that_cannot_be_brought_to_the_readout(self):
         """A dark that averages more frames than the science data is not subtracted."""

@@ -10,11 +10,11 @@ from reprocess.calibration import refpix
 from reprocess.calibration.chain import settle
 from reprocess.calibration.dq import DO_NOT_USE, REFERENCE_PIXEL
 from reprocess.calibration.facts import reference_signal
-from reprocess.calibration.steps import STEPS, resolve
+from reprocess.calibration.steps import NEAR_INFRARED, resolve
 from reprocess.exposure import Band
 from tests.calibration import exposures
 
-OPTIONS = refpix.Options.from_parameters(resolve(STEPS, {})["refpix"])
+OPTIONS = refpix.Options.from_parameters(resolve(NEAR_INFRARED, {})["refpix"])
 
 
 class TestClippedMean:
@@ -36,7 +36,7 @@ class TestOptions:
 
     def test_other_algorithms_are_refused(self):
         """Only the running median is there."""
-        parameters = resolve(STEPS, {"refpix": {"refpix_algorithm": "sirs"}})["refpix"]
+        parameters = resolve(NEAR_INFRARED, {"refpix": {"refpix_algorithm": "sirs"}})["refpix"]
         with pytest.raises(errors.Unsupported, match="sirs"):
             refpix.Options.from_parameters(parameters)
 
@@ -54,9 +54,10 @@ def drifting(plan, fast, slow):
 
 
 def corrected(exposure, raw):
-    settings = resolve(STEPS, {})
+    settings = resolve(NEAR_INFRARED, {})
     band = Band(0, exposure.plan.rows)
-    signal = reference_signal(raw, settle(exposure.references, readout=exposure.readout, settings=settings, band=band))
+    chain = settle(exposure.references, readout=exposure.readout, settings=settings, band=band)
+    signal = reference_signal(raw, chain, exposure.references, settings)
     data = raw.copy()
     if signal is not None:
         for number, groups in enumerate(data):

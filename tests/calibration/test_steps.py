@@ -4,9 +4,23 @@ import pytest
 
 from reprocess import errors
 from reprocess.calibration import detector1
-from reprocess.calibration.steps import EXPOSURE_TYPES, GUIDE_STAR_TYPES
+from reprocess.calibration.steps import GUIDE_STAR_TYPES, MID_INFRARED_TYPES, NEAR_INFRARED_TYPES
 
 BEFORE_JUMP = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current")
+BEFORE_JUMP_OF_MIRI = (
+    "group_scale",
+    "dq_init",
+    "emicorr",
+    "saturation",
+    "ipc",
+    "firstframe",
+    "lastframe",
+    "reset",
+    "linearity",
+    "rscd",
+    "dark_current",
+    "refpix",
+)
 AFTER_DARK = (
     "charge_migration",
     "jump",
@@ -21,7 +35,7 @@ AFTER_DARK = (
 class TestStepsFor:
     """`steps_for`."""
 
-    @pytest.mark.parametrize("exp_type", sorted(EXPOSURE_TYPES))
+    @pytest.mark.parametrize("exp_type", sorted(NEAR_INFRARED_TYPES))
     def test_takes_near_infrared_imaging(self, exp_type):
         """All steps of the official chain are there, in its order."""
         names = [step.name for step in detector1.steps_for({"EXP_TYPE": exp_type})]
@@ -29,10 +43,20 @@ class TestStepsFor:
         assert names[:8] == [*BEFORE_JUMP]
         assert names[8:] == [*AFTER_DARK]
 
-    @pytest.mark.parametrize("exp_type", ["NRS_IFU", "MIR_IMAGE", "NIS_SOSS", "NRC_DARK", "nrc_image"])
+    @pytest.mark.parametrize("exp_type", sorted(MID_INFRARED_TYPES))
+    def test_takes_mid_infrared_imaging(self, exp_type):
+        """All steps of the official chain are there, in its order."""
+        names = [step.name for step in detector1.steps_for({"EXP_TYPE": exp_type})]
+
+        assert names[:12] == [*BEFORE_JUMP_OF_MIRI]
+        assert names[12:] == [*AFTER_DARK]
+
+    @pytest.mark.parametrize(
+        "exp_type", ["NRS_IFU", "MIR_MRS", "MIR_LRS-FIXEDSLIT", "NIS_SOSS", "NRC_DARK", "nrc_image"]
+    )
     def test_names_what_it_does_not_take(self, exp_type):
         """The refusal names the type and what is supported."""
-        with pytest.raises(errors.Unsupported, match=f"{exp_type}.*NRC_IMAGE"):
+        with pytest.raises(errors.Unsupported, match=f"{exp_type}.*imaging with NIRCam, NIRISS, FGS and MIRI"):
             detector1.steps_for({"EXP_TYPE": exp_type})
 
     @pytest.mark.parametrize("exp_type", sorted(GUIDE_STAR_TYPES))
@@ -60,7 +84,7 @@ class TestDeclarations:
 
     def test_reference_types(self):
         """Each type is named once."""
-        assert detector1.reference_types(detector1.STEPS) == (
+        assert detector1.reference_types(detector1.NEAR_INFRARED) == (
             "dark",
             "gain",
             "ipc",
@@ -71,12 +95,25 @@ class TestDeclarations:
             "superbias",
         )
 
+    def test_steps_of_all_instruments(self):
+        """A target may name the steps of both chains; each is declared once."""
+        names = [step.name for step in detector1.STEPS]
+
+        assert len(names) == len(set(names))
+        assert all(step in detector1.STEPS for step in (*detector1.NEAR_INFRARED, *detector1.MID_INFRARED))
+
+    def test_reference_types_of_miri(self):
+        """MIRI reads types of its own."""
+        types = set(detector1.reference_types(detector1.MID_INFRARED))
+
+        assert types - set(detector1.reference_types(detector1.NEAR_INFRARED)) == {"reset", "rscd"}
+
     def test_halos_add_up(self):
         """The halo of the chain is the sum of its steps' halos, and wider where saturation grows further."""
-        plain = detector1.locality(detector1.STEPS)
-        wider = detector1.locality(detector1.STEPS, {"saturation": {"n_pix_grow_sat": 3}})
+        plain = detector1.locality(detector1.NEAR_INFRARED)
+        wider = detector1.locality(detector1.NEAR_INFRARED, {"saturation": {"n_pix_grow_sat": 3}})
 
-        assert plain.halo_rows == sum(step.locality.halo_rows for step in detector1.STEPS)
+        assert plain.halo_rows == sum(step.locality.halo_rows for step in detector1.NEAR_INFRARED)
         assert wider.halo_rows == plain.halo_rows + 4
 
     def test_facts_are_fields_of_facts(self):
@@ -92,20 +129,20 @@ class TestResolve:
 
     def test_fills_in_defaults(self):
         """A value that is not given is the step's default; giving one changes nobody else."""
-        settings = detector1.resolve(detector1.STEPS, {"refpix": {"side_gain": 0.5}})
+        settings = detector1.resolve(detector1.NEAR_INFRARED, {"refpix": {"side_gain": 0.5}})
 
         assert settings["refpix"]["side_gain"] == 0.5
         assert settings["refpix"]["side_smoothing_length"] == 11
-        assert detector1.resolve(detector1.STEPS, {})["refpix"]["side_gain"] == 1.0
+        assert detector1.resolve(detector1.NEAR_INFRARED, {})["refpix"]["side_gain"] == 1.0
 
     def test_names_what_does_not_exist(self):
         """An unknown step and an unknown parameter are named."""
         with pytest.raises(errors.UsageError, match="'flat_field'"):
-            detector1.resolve(detector1.STEPS, {"flat_field": {}})
+            detector1.resolve(detector1.NEAR_INFRARED, {"flat_field": {}})
         with pytest.raises(errors.UsageError, match=r"refpix.*'sidegain'"):
-            detector1.resolve(detector1.STEPS, {"refpix": {"sidegain": 1}})
+            detector1.resolve(detector1.NEAR_INFRARED, {"refpix": {"sidegain": 1}})
 
     def test_refuses_steps_that_are_off(self):
         """Asking for a step that cannot be run is refused, not ignored."""
         with pytest.raises(errors.Unsupported, match="clean_flicker_noise"):
-            detector1.resolve(detector1.STEPS, {"clean_flicker_noise": {"skip": False}})
+            detector1.resolve(detector1.NEAR_INFRARED, {"clean_flicker_noise": {"skip": False}})

@@ -145,6 +145,11 @@ def reference(arrays, *, keywords=None, dq_def=None, history=()):
     return to_bytes(parts)
 
 
+def table(name, rows):
+    """The bytes of a reference file that is a table."""
+    return to_bytes([fits.PrimaryHDU(header=fits.Header({"TELESCOP": "JWST"})), fits.BinTableHDU(rows, name=name)])
+
+
 def flight_file(name):
     """Path of a public Level 1b file, or skip."""
     shared = os.environ.get("REPROCESS_SHARED") or Path(__file__).parents[3] / "shared"

@@ -5,7 +5,7 @@ import pytest
 
 from reprocess import errors
 from reprocess.calibration.reference import Reference
-from reprocess.formats import prepared
+from reprocess.formats import prepared, region
 from tests.formats import files
 from tests.formats.dict_store import DictStore
 
@@ -94,6 +94,37 @@ class TestPrepared:
         prepared.write_prepared(store, PREFIX, Reference(type="refpix", arrays={}, keywords={"A": 1}))
 
         assert prepared.read_prepared(store, PREFIX, rows=slice(0, 4), columns=slice(0, 4)).keywords == {"A": 1}
+
+    @pytest.mark.parametrize(
+        "reference",
+        [
+            Reference("rscd", {"readpatt": np.array([b"FASTR1", b"SLOW"]), "group_skip": np.array([1, 4], "i4")}, {}),
+            Reference("ipc", {"sci": RNG.normal(size=(3, 3)).astype("f4")}, {"SUBSTRT1": 1}),
+        ],
+        ids=["table", "kernel"],
+    )
+    @pytest.mark.filterwarnings("error")
+    def test_what_has_no_frames_stays_whole(self, reference):
+        """Columns of a table and a kernel for all pixels come back as they were, whatever the window."""
+        store = DictStore()
+        prepared.write_prepared(store, "p", reference)
+        read = region.read_region(store, "p", corner=(100, 200), shape=(64, 64))
+        cut = region.cut(reference, corner=(100, 200), shape=(64, 64))
+
+        for found in (read, cut):
+            assert set(found.arrays) == set(reference.arrays)
+            for name, array in reference.arrays.items():
+                assert found.arrays[name].dtype == array.dtype
+                np.testing.assert_array_equal(found.arrays[name], array)
+
+    def test_a_kernel_for_each_pixel_is_cut(self):
+        """It has frames as its last two axes."""
+        kernel = Reference("ipc", {"sci": RNG.normal(size=(3, 3, 20, 30)).astype("f4")}, {})
+        store = DictStore()
+        prepared.write_prepared(store, "p", kernel)
+        read = region.read_region(store, "p", corner=(4, 5), shape=(6, 7))
+
+        np.testing.assert_array_equal(read.arrays["sci"], kernel.arrays["sci"][..., 4:10, 5:12])
 
     def test_nothing_there(self):
         """A prefix without a reference is named."""

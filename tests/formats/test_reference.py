@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.lib import recfunctions
 
 from reprocess import errors
 from reprocess.formats.reference import payload_digest, read_reference
@@ -10,6 +11,11 @@ from tests.formats import files
 RNG = np.random.default_rng(3)
 IMAGE = RNG.normal(size=(8, 6)).astype("f4")
 FLAGS = RNG.integers(0, 2**32, (8, 6), dtype=np.uint32)
+
+RSCD = np.array(
+    [("FULL", "FASTR1", 1, 4), ("SUB64", "SLOWR1", 2, 5)],
+    [("subarray", "S17"), ("readpatt", "S12"), ("group_skip1", "i4"), ("group_skip", "i4")],
+)
 
 
 def digest(type="superbias", arrays=None, **options):
@@ -31,6 +37,12 @@ class TestReadReference:
             ("linearity", {"COEFFS": np.ones((3, 8, 6), "f8"), "DQ": FLAGS}, {"coeffs", "dq"}),
             ("dark", {"SCI": np.ones((4, 8, 6), "f4"), "DQ": FLAGS}, {"sci", "dq"}),
             ("dark", {"SCI": np.ones((2, 4, 8, 6), "f4"), "DQ": np.zeros((2, 8, 6), "u4")}, {"sci", "dq"}),
+            (
+                "linearity",
+                {"COEFFS": np.ones((3, 8, 6)), "INV_COEFFS": np.ones((2, 8, 6)), "DQ": FLAGS},
+                {"coeffs", "inv_coeffs", "dq"},
+            ),
+            ("reset", {"SCI": np.ones((2, 4, 8, 6), "f4"), "DQ": FLAGS}, {"sci", "dq"}),
             ("gain", {"SCI": IMAGE.astype("f8")}, {"sci"}),
             ("readnoise", {"SCI": IMAGE}, {"sci"}),
             ("weather", {"SCI": IMAGE, "SUN": IMAGE}, {"sci", "sun"}),
@@ -45,6 +57,51 @@ class TestReadReference:
             assert array.dtype == (np.uint32 if name == "dq" else np.float32)
             assert array.dtype.isnative
             np.testing.assert_array_equal(array, arrays[name.upper()])
+
+    def test_average_dark_current(self):
+        """An image of it is read, unless it is all zero: then the keyword counts, as officially."""
+        cube = np.ones((4, 8, 6), "f4")
+        read, blank = (
+            read_reference(files.reference({"SCI": cube, "DQ": FLAGS, "AVDRKCUR": image}), "dark", "r.fits")
+            for image in (IMAGE, np.zeros_like(IMAGE))
+        )
+
+        np.testing.assert_array_equal(read.arrays["average_dark_current"], IMAGE)
+        assert "average_dark_current" not in blank.arrays
+
+    def test_table(self):
+        """Columns of a table are arrays with one axis: words as bytes, numbers as int32."""
+        read = read_reference(files.table("RSCD_GROUP_SKIP", RSCD), "rscd", "t.fits")
+
+        assert read.arrays["subarray"].tolist() == [b"FULL", b"SUB64"]
+        assert read.arrays["readpatt"].tolist() == [b"FASTR1", b"SLOWR1"]
+        assert read.arrays["group_skip1"].tolist() == [1, 2]
+        assert read.arrays["group_skip"].dtype == np.int32
+
+    def test_table_of_old(self):
+        """Without the column of the first integration its numbers are -1."""
+        old = RSCD[["subarray", "readpatt", "group_skip"]]
+        read = read_reference(files.table("RSCD_GROUP_SKIP", recfunctions.repack_fields(old)), "rscd", "t.fits")
+
+        assert read.arrays["group_skip1"].tolist() == [-1, -1]
+
+    @pytest.mark.parametrize(
+        ("name", "rows", "words"),
+        [
+            ("OTHER", RSCD, "no table RSCD_GROUP_SKIP with rows"),
+            ("RSCD_GROUP_SKIP", RSCD[:0], "no table RSCD_GROUP_SKIP with rows"),
+            ("RSCD_GROUP_SKIP", np.zeros(2, [("subarray", "S4"), ("readpatt", "S4")]), "group_skip.*is not there"),
+            (
+                "RSCD_GROUP_SKIP",
+                RSCD.astype([*RSCD.dtype.descr[:3], ("group_skip", "f8")]),
+                "group_skip of .* is >f8",
+            ),
+        ],
+    )
+    def test_damaged_table(self, name, rows, words):
+        """What is wrong with a table is named."""
+        with pytest.raises(errors.DamagedReference, match=words):
+            read_reference(files.table(name, rows), "rscd", "t.fits")
 
     def test_flags_go_through_their_table(self):
         """DQ_DEF decides what a bit means: bits move, unknown names and undefined bits vanish."""
@@ -127,3 +184,22 @@ class TestPayloadDigest:
         }
 
         assert len(digests) == 5
+
+    def test_one_cell_matters(self):
+        """A changed word or number of a table changes the digest, a column that nobody reads does not."""
+
+        def of(rows):
+            return payload_digest(read_reference(files.table("RSCD_GROUP_SKIP", rows), "rscd", "t.fits"))
+
+        word, number = RSCD.copy(), RSCD.copy()
+        word["readpatt"][0], number["group_skip"][1] = "FAST", 6
+        more = recfunctions.append_fields(RSCD, "note", [1, 2], usemask=False)
+
+        assert len({of(RSCD), of(word), of(number)}) == 3
+        assert of(more) == of(RSCD)
+
+    def test_keywords_of_the_reset_matter(self):
+        """How much of the cube counts is in its keywords."""
+        cube = {"SCI": np.ones((2, 4, 8, 6), "f4"), "DQ": FLAGS}
+
+        assert digest("reset", cube, keywords={"NINTS": 2}) != digest("reset", cube, keywords={"NINTS": 1})

@@ -7,6 +7,8 @@ import numpy as np
 from jwst.pipeline import Detector1Pipeline
 from stdatamodels.jwst import datamodels
 
+from tests.parity.steps import before_jump
+
 REFERENCE_MODELS = {
     "mask": (datamodels.MaskModel, {"dq": "dq"}),
     "saturation": (datamodels.SaturationModel, {"data": "sci", "dq": "dq"}),
@@ -16,17 +18,16 @@ REFERENCE_MODELS = {
     "gain": (datamodels.GainModel, {"data": "sci"}),
     "readnoise": (datamodels.ReadnoiseModel, {"data": "sci"}),
     "ipc": (datamodels.IPCModel, {"data": "sci"}),
+    "reset": (datamodels.ResetModel, {"data": "sci", "dq": "dq"}),
+    "rscd": (datamodels.RSCDModel, {}),
 }
-BEFORE_JUMP = (
-    "group_scale",
-    "dq_init",
-    "saturation",
-    "ipc",
-    "superbias",
-    "refpix",
-    "linearity",
-    "dark_current",
-)
+KEYWORDS = {
+    "NFRAMES": "nframes",
+    "GROUPGAP": "groupgap",
+    "GAINFACT": "gain_factor",
+    "NINTS": "nints",
+    "NGROUPS": "ngroups",
+}
 STATUS = {"dark_current": "dark_sub"}
 
 
@@ -47,6 +48,7 @@ def science(exposure, folder):
     taken.groupgap, taken.drop_frames1 = header["GROUPGAP"], header["DRPFRMS1"]
     taken.frame_time, taken.group_time = header["TFRAME"], header["TGROUP"]
     taken.frame_divisor = header.get("FRMDIVSR")
+    taken.integration_start, taken.integration_end = header.get("INTSTART"), header.get("INTEND")
     return model
 
 
@@ -64,7 +66,8 @@ def references(exposure, folder):
         given = exposure.references.get(kind)
         if given is None:
             continue
-        model = model_class()
+        miri_dark = (kind, exposure.header["INSTRUME"]) == ("dark", "MIRI")
+        model = datamodels.DarkMIRIModel() if miri_dark else model_class()
         for attribute, name in arrays.items():
             setattr(model, attribute, given.arrays[name].copy())
         if "inv_coeffs" in given.arrays:
@@ -73,22 +76,30 @@ def references(exposure, folder):
             model.data = whole_kernel(given.arrays["sci"], exposure.plan)
         if "dq" in arrays:
             model.dq_def = dq_definition(model)
-        if kind != "ipc":
+        if kind == "rscd":
+            model.rscd_group_skip_table = skip_table(given, model)
+        elif kind != "ipc":
             _subarray(model, exposure.header)
         meta = model.meta
         meta.instrument.name, meta.instrument.detector = exposure.header["INSTRUME"], exposure.header["DETECTOR"]
         meta.reftype, meta.author, meta.pedigree = kind, "nobody", "GROUND"
         meta.description, meta.useafter = "random", "2000-01-01T00:00:00"
-        for keyword, attribute in (("NFRAMES", "nframes"), ("GROUPGAP", "groupgap"), ("GAINFACT", "gain_factor")):
+        for keyword, attribute in KEYWORDS.items():
             if keyword in given.keywords:
                 setattr(meta.exposure, attribute, given.keywords[keyword])
         if kind == "dark":
-            meta.exposure.ngroups = len(given.arrays["sci"])
+            meta.exposure.ngroups = given.arrays["sci"].shape[-3]
             meta.exposure.average_dark_current = given.keywords.get("AVDRKCUR")
         path = Path(folder) / f"{kind}.fits"
         model.save(path)
         names[kind] = str(path)
     return names
+
+
+def skip_table(given, model):
+    """The rows of a table of groups to skip."""
+    dtype = model.get_dtype("rscd_group_skip_table")
+    return np.array(list(zip(*(given.arrays[name] for name in dtype.names), strict=True)), dtype=dtype)
 
 
 def dq_definition(model):
@@ -126,7 +137,7 @@ def trail(exposure, folder, parameters=None):
     pipe = pipeline(exposure, folder, parameters)
     model = science(exposure, folder)
     seen = {}
-    for name in BEFORE_JUMP:
+    for name in before_jump(exposure):
         model = getattr(pipe, name).run(model)
         arrays = [np.array(array) for array in (model.data, model.groupdq, model.pixeldq)]
         seen[name] = (*arrays, getattr(model.meta.cal_step, STATUS.get(name, name)))

@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 
 from reprocess.calibration import chain, facts, preparation
-from reprocess.calibration.steps import STEPS, resolve
+from reprocess.calibration.steps import resolve, steps_of
 from reprocess.exposure import Band
-from tests.calibration.exposures import FGS, NIRISS, Plan
+from tests.calibration.exposures import FGS, MIRI, MIRI_FULL, NIRISS, Plan
 
-BEFORE_JUMP = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current")
+BEFORE_JUMP = {
+    "NIR": ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current"),
+    "MIRI": (
+        *("group_scale", "dq_init", "emicorr", "saturation", "ipc", "firstframe", "lastframe", "reset", "linearity"),
+        *("rscd", "dark_current", "refpix"),
+    ),
+}
 
 # Exposures that all steps before jump are held against the official ones with.
 PLANS = {
@@ -35,18 +41,60 @@ PLANS = {
 }
 
 
+# Exposures that MIRI's steps are held against the official ones with.
+MIRI_PLANS = {
+    "MIRI subarray, three groups": replace(MIRI, ngroups=3),
+    "MIRI subarray, five groups, two integrations": replace(MIRI, nints=2),
+    "MIRI subarray, eleven groups, three integrations": replace(MIRI, ngroups=11, nints=3, skips=(3, 5)),
+    "MIRI subarray with reference pixels": replace(MIRI, column_start=0, ngroups=7, nints=2),
+    "MIRI subarray with the last columns": replace(MIRI, column_start=1032 - 64, ngroups=7, kernel="plain"),
+    "MIRI, bright": replace(MIRI, ngroups=11, nints=3, skips=(4, 6), brightness=3000),
+    "MIRI, later segment": replace(
+        MIRI, ngroups=8, nints=2, skips=(2, 4), header={"NINTS": 5, "INTSTART": 3, "INTEND": 4}
+    ),
+    "MIRI, first segment": replace(
+        MIRI, ngroups=8, nints=2, skips=(2, 4), header={"NINTS": 5, "INTSTART": 1, "INTEND": 2}
+    ),
+    "MIRI, table of old": replace(MIRI, ngroups=8, nints=2, skips=(-1, 4)),
+    "MIRI, subarray not in the table": replace(MIRI, ngroups=8, header={"SUBARRAY": "MASK1065"}),
+    "MIRI, old name of a subarray": replace(MIRI, ngroups=8, nints=2, skips=(1, 3), header={"SUBARRAY": "SUBPRISM"}),
+    "MIRI, two groups": replace(MIRI, ngroups=2),
+    "MIRI, one group": replace(MIRI, ngroups=1),
+    "MIRI, more groups than the dark and fewer than the reset": replace(MIRI, dark_groups=3, reset_groups=6),
+    "MIRI, averaged frames": replace(MIRI, ngroups=6, nframes=4, groupgap=1, nints=2),
+    "MIRI, averaged frames, a short dark": replace(MIRI, ngroups=6, nframes=4, groupgap=1, nints=4, dark_groups=7),
+    "MIRI, averaged frames, later segment": replace(
+        MIRI, ngroups=6, nframes=4, nints=2, header={"NINTS": 5, "INTSTART": 3, "INTEND": 4}
+    ),
+    "MIRI, divided frames": replace(MIRI, ngroups=6, nframes=5, frame_divisor=8, nints=2),
+    "MIRI, dark of coarser readout": replace(MIRI, dark_nframes=2),
+    "MIRI coronagraph": replace(MIRI, exp_type="MIR_LYOT", ngroups=7, nints=2, skips=(2, 3)),
+    "MIRI target acquisition": replace(MIRI, exp_type="MIR_TACQ", ngroups=7, nframes=4),
+    "MIRI, nothing given": replace(
+        MIRI, ngroups=6, missing=("mask", "saturation", "superbias", "linearity", "dark", "reset", "rscd")
+    ),
+    "MIRI full frame": MIRI_FULL,
+}
+
+
+def before_jump(exposure):
+    """The steps before jump of the exposure's instrument, in their order."""
+    return BEFORE_JUMP.get(exposure.plan.instrument, BEFORE_JUMP["NIR"])
+
+
 def after(last, exposure, parameters=None):
     """Data, groupdq, pixeldq and the status after the steps up to `last`."""
-    later = BEFORE_JUMP[BEFORE_JUMP.index(last) + 1 :]
+    order = before_jump(exposure)
+    later = order[order.index(last) + 1 :]
     wanted = {name: dict(values) for name, values in (parameters or {}).items()}
     for name in later:
         wanted.setdefault(name, {})["skip"] = True
-    settings = resolve(STEPS, wanted)
+    settings = resolve(steps_of(exposure.plan.exp_type), wanted)
     readout = exposure.readout
     settled = chain.settle(exposure.references, readout=readout, settings=settings, band=Band(0, readout.rows))
-    signal = facts.reference_signal(exposure.raw, settled)
+    signal = facts.reference_signal(exposure.raw, settled, exposure.references, settings)
     ramp = preparation.prepare(exposure.raw, settled, signal)
-    return ramp.data, ramp.groupdq, ramp.pixeldq, chain.statuses(settled)[last]
+    return ramp.data, ramp.groupdq, ramp.pixeldq, chain.statuses(settled).get(last, "SKIPPED")
 
 
 def assert_same(ours, theirs):
