@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cases = {groups: _write_data(Path(directory), groups, scene) for groups in wanted.groups}
         if not wanted.quick:
             _ours(cases[wanted.groups[0]])
-            _ = peer and _official(peer, cases[wanted.groups[0]])
+            if peer:
+                _official(peer, cases[wanted.groups[0]])
         found = {}
         for groups, case in cases.items():
             ours, theirs = [], []

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     if wanted.quick:
         wanted.exposures, wanted.workers = 3, [1]
+    if wanted.exposures <= max(wanted.workers):
+        parser.error("there must be more exposures than workers: the first one of each is told apart")
     load = os.getloadavg()[0]
     with endpoint.bucket() as bucket:
         _write_data(bucket.name, wanted.exposures)

@@ -1,4 +1,4 @@
-"""Where objects are: the S3 endpoint of AWS_ENDPOINT_URL, or moto in a process of its own; and a count of requests."""
+"""Where objects are: at AWS_ENDPOINT_URL (plain HTTP), or in a moto of our own; and how many requests are made."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def bucket() -> Iterator[Bucket]:
     """Make a bucket, and remove it with all that is in it at the end."""
     with contextlib.ExitStack() as stack:
         url = os.environ.get("AWS_ENDPOINT_URL", "")
+        if url and not url.startswith("http://"):
+            raise SystemExit("AWS_ENDPOINT_URL must name a server of plain HTTP, or requests could not be counted")
         named = {} if url else {**_NOBODYS_KEYS, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
         url = url or stack.enter_context(embedded.serve())
         os.environ.update({**named, "AWS_ENDPOINT_URL": url})
@@ -88,8 +90,7 @@ def relay(upstream: str) -> Iterator[tuple[str, Traffic]]:
     Yields the URL for the clients, and the count. It costs time: what is timed does not go through it.
     """
     parts, traffic = urlsplit(upstream), Traffic()
-    if parts.scheme != "http" or parts.hostname is None:
-        raise SystemExit(f"requests can only be counted on the way to a server of plain HTTP, not {parts.scheme}")
+    assert parts.hostname is not None
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     target = (parts.hostname, parts.port or 80)
     threading.Thread(target=_accept, args=(listener, target, traffic), daemon=True).start()

@@ -18,9 +18,10 @@ from reprocess import __version__, errors, story, worker
 from reprocess.archive import catalogue, judging, keys, partition, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
+from reprocess.archive.judging import Judgement
 from reprocess.execution import executors
 from reprocess.execution.executor import Executor, Task, is_temporary
-from reprocess.exposure import Outcome
+from reprocess.exposure import Outcome, Reason, Verdict
 from reprocess.planning import plan as plans
 from reprocess.planning import planner, slabs
 from reprocess.planning.plan import Item, Plan
@@ -100,6 +101,7 @@ def plan(
     target: Target,
     *,
     references: str | None = None,
+    again: Sequence[str] = (),
     created: str | None = None,
     progress: Progress | None = None,
 ) -> Plan:
@@ -109,6 +111,8 @@ def plan(
     ----------
     references : str, optional
         URL of reference files and rules; else the one of the archive.
+    again : sequence of str
+        Datasets whose published products are damaged: they are made again, whatever their verdict.
     created : str, optional
         Time of creation, UTC, ISO 8601 with milliseconds; now when it is left out.
 
@@ -119,7 +123,7 @@ def plan(
     """
     candidates = tuple(catalogue.open_catalogue(archive.store).candidates())
     url = _references_url(archive, references)
-    made = _plan_of(archive, candidates, target, url, created=created, progress=progress)
+    made = _plan_of(archive, candidates, target, url, again=again, created=created, progress=progress)
     publish.put_once(archive.store, _plan_key(made.digest), plans.to_bytes(made))
     return made
 
@@ -137,6 +141,7 @@ def _plan_of(
     target: Target,
     references: str,
     *,
+    again: Sequence[str] = (),
     created: str | None,
     progress: Progress | None,
 ) -> Plan:
@@ -151,6 +156,7 @@ def _plan_of(
         software=__version__,
         progress=None if progress is None else lambda done: progress(done, len(candidates), "exposures"),
     )
+    judgements = _made_again(judgements, again)
     unread = sorted({name for judgement in judgements for name in judgement.parameter_files})
     if unread:
         _LOG.warning("parameter files of the context are not applied: %s", ", ".join(unread))
@@ -162,8 +168,26 @@ def _plan_of(
         target=target,
         references=references,
         memory_limit_bytes=limit * _MEGABYTE,
-        incarnations=incarnation.choose_all(archive.store, candidates, judgements),
+        incarnations=incarnation.choose_all(archive.store, candidates, judgements, again=again),
     )
+
+
+def _made_again(judgements: Sequence[Judgement], again: Sequence[str]) -> tuple[Judgement, ...]:
+    """Have the named datasets made again from the first step on."""
+    unknown = sorted(set(again) - {each.entry.dataset for each in judgements})
+    if unknown:
+        raise errors.UsageError(
+            f"The catalogue has no dataset {unknown[0]!r} to make again. Scan first, or check the name."
+        )
+    return tuple(
+        _damaged(each) if each.entry.dataset in again and not each.failure_class else each for each in judgements
+    )
+
+
+def _damaged(judgement: Judgement) -> Judgement:
+    first = judgement.fingerprint[1].step
+    reason = Reason("product-damaged", first, old="said by the operator")
+    return replace(judgement, verdict=Verdict(judgement.entry.dataset, "stale", (reason,), first))
 
 
 def find_plan(archive: Archive, digest: str) -> Plan:
@@ -262,6 +286,7 @@ def _work_off(
             continue
         ended = _publish(archive, made, items[outcome.dataset], outcome, writer)
         book.append(ended)
+        _LOG.info("%s: %s %s", ended.unit, ended.outcome_class, ended.message)
         if ended.outcome_class != worker.STAGED:
             done += _is_last_unit(ended)
             if progress is not None:

@@ -1,18 +1,23 @@
 """The command line: options in, one call, exit code out.
 
 Exit codes: 0 done; 1 done, but some candidates failed; 2 the request itself is wrong (options, target, plan, archive);
-3 the object store refused or did not answer; 4 a check found damage, or the sum does not close; 130 interrupted.
+3 the object store refused or did not answer; 4 a check found damage, or the sum does not close; 70 a defect of this
+package; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -28,6 +33,7 @@ EXIT_FAILURES = 1
 EXIT_USAGE = 2
 EXIT_STORAGE = 3
 EXIT_DAMAGE = 4
+EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
 _EPILOG = """\b
@@ -38,7 +44,7 @@ The trip, on an archive in S3 or in a directory:
   reprocess run    s3://bucket/archive DIGEST
   reprocess report s3://bucket/archive DIGEST --output report.html
 One file on a laptop, without S3 and Dask:
-  reprocess calibrate jw..._uncal.fits --reference dark=dark.fits --reference gain=gain.fits --output-dir .
+  reprocess calibrate jw..._uncal.fits --reference gain=gain.fits --reference readnoise=readnoise.fits --output-dir .
 Everything on made-up data:
   reprocess demo
 
@@ -48,8 +54,35 @@ S3 credentials come from where boto3 looks for them; AWS_ENDPOINT_URL names anot
 
 \b
 Exit codes: 0 done; 1 done, some candidates failed; 2 wrong request; 3 storage refused or did not answer;
-4 damage found or the sum does not close; 130 interrupted.
+4 damage found or the sum does not close; 70 a defect; 130 interrupted.
 """
+
+
+def program() -> NoReturn:
+    """Run the command line, and end this process at once when it is done.
+
+    Threads of the S3 client may be about to call into the interpreter; were it taken down in the ordinary way, such a
+    call would abort a process that has done its work.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = EXIT_DEFECT
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(code)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """Take the signal of a service manager for what Ctrl-C is: an orderly end."""
+    raise KeyboardInterrupt
 
 
 class _Group(click.Group):
@@ -218,10 +251,18 @@ def scan(ctx: click.Context, archive: str, as_json: bool) -> None:
 @_archive
 @click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
+@click.option("--again", multiple=True, metavar="DATASET", help="Make this one again: it is damaged.")
 @_json
 @_with(_everywhere)
 @click.pass_context
-def plan(ctx: click.Context, archive: str, target: str, references: str | None, as_json: bool) -> None:
+def plan(
+    ctx: click.Context,
+    archive: str,
+    target: str,
+    references: str | None,
+    again: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Judge every exposure of ARCHIVE against a target, and write down what is to be done.
 
     Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first.
@@ -230,7 +271,7 @@ def plan(ctx: click.Context, archive: str, target: str, references: str | None, 
 
     opened = _open(ctx, archive)
     with terminal.progress("judging", enabled=not as_json) as progress:
-        made = campaign.plan(opened, _read_target(target), references=references, progress=progress)
+        made = campaign.plan(opened, _read_target(ctx, target), references=references, again=again, progress=progress)
     _show(terminal.plan_record(made), as_json, lambda _: terminal.plan_text(made, archive))
 
 
@@ -306,7 +347,7 @@ def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) 
     """Tell the story of one product: what made it, what has changed since, what would be redone."""
     from reprocess import campaign
 
-    wanted = _read_target(target) if target else None
+    wanted = _read_target(ctx, target) if target else None
     click.echo(campaign.explain(_open(ctx, archive), dataset, wanted), nl=False)
 
 
@@ -316,14 +357,19 @@ def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) 
 @_with(_everywhere)
 @click.pass_context
 def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
-    """Read back every published version of ARCHIVE and compare it with its manifest, byte for byte."""
+    """Read back every version that readers of ARCHIVE see, and compare it with its manifest, byte for byte.
+
+    What is damaged is made again by `reprocess plan ARCHIVE --target TARGET.toml --again DATASET`, and `run`.
+    """
     from reprocess import campaign, terminal
 
     with terminal.progress("reading back", enabled=not as_json) as progress:
         check = campaign.verify(_open(ctx, archive), progress)
 
     def text(_: object) -> str:
-        state = "all as their manifests say" if not check.problems else f"{len(check.problems):,} problems"
+        if not check.versions and not check.problems:
+            return "Nothing is published yet."
+        state = f"{len(check.problems):,} problem(s)" if check.problems else "all as their manifests say"
         return "\n".join([f"{check.versions:,} versions, {check.files:,} files: {state}", *check.problems])
 
     _show(asdict(check), as_json, text)
@@ -343,7 +389,8 @@ def calibrate(
     """Calibrate one exposure on this machine, without S3 and without Dask.
 
     Writes <root>_rate.fits and <root>_rateints.fits. TYPE is a CRDS type: mask, saturation, superbias, linearity, dark,
-    gain, readnoise, ipc. A type that is N/A or left out skips the step that needs it; gain and readnoise must be there.
+    gain, readnoise, ipc, and for MIRI reset and rscd. A type that is N/A or left out skips the step that needs it; gain
+    and readnoise must be there.
     """
     from reprocess import laptop
 
@@ -392,11 +439,17 @@ def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
     trip.show(Path(output_dir), _settings(ctx, workers=workers))
 
 
-def _read_target(path: str) -> Target:
+def _read_target(ctx: click.Context, path: str) -> Target:
+    """Read a target from a file, or from a store by its URL."""
+    from reprocess import campaign
     from reprocess.target import read_target
 
     try:
-        text = Path(path).read_text()
+        if "://" in path:
+            place, _, name = path.rpartition("/")
+            text = campaign.open_url(place, _settings(ctx)).get(name).data.decode()
+        else:
+            text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise errors.TargetError(f"{path}: cannot be read ({error}). Name a target file with --target.") from error
     return read_target(text, name=path)

@@ -170,3 +170,5 @@ class PublicationError(ReprocessError):
 
 class Overtaken(PublicationError):
     """Readers see a version of a later plan already; moving the pointer would go back."""
+
+    outcome_class = "overtaken"

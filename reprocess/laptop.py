@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from reprocess.storage import open_store
 from reprocess.storage.store import ByteRange, Store
 
 _NOT_APPLICABLE = "N/A"
+_LOG = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -68,6 +70,9 @@ def calibrate(
     if unknown:
         known = ", ".join(detector1.reference_types(steps))
         raise errors.UsageError(f"No step reads a {unknown[0]} reference. Types are {known}.")
+    absent = sorted(set(detector1.reference_types(steps)) - set(references))
+    if absent:
+        _LOG.warning("no reference given, so what reads it is skipped: %s", ", ".join(absent))
     raw = level1b.read_slab(store, entry, Band(0, readout.rows))
     with _naming(uncal.name):
         made = detector1.calibrate(raw, read, readout=readout, parameters=resolved)

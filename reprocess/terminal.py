@@ -56,6 +56,8 @@ def scan_text(done: Scan) -> str:
         f"{done.catalogue.rows:,} objects: {done.new:,} new, {done.changed:,} changed, {done.unchanged:,} unchanged, "
         f"{done.vanished:,} vanished; read {done.requests - done.pointers:,} headers and {done.pointers:,} pointers",
     ]
+    if not done.catalogue.rows:
+        lines.append("Nothing below the raw locations looks like Level 1b. Check the URLs in archive.toml.")
     if done.unreadable:
         lines.append(f"{done.unreadable:,} cannot be used; the plan says why")
     if done.ignored:

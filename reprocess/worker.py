@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,13 +155,23 @@ def run(task: Task) -> Outcome:
         seconds={**meter.seconds, "cpu": time.process_time() - cpu},
         bytes_read=sum(store.bytes_read.total() for store in stores),
         bytes_written=sum(store.bytes_written.total() for store in stores),
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_bytes=_peak_bytes(),
     )
 
 
 def _naming(task: Task, message: str) -> str:
     """Kernels and storage know no dataset; whoever reads their message has to."""
     return message if task.dataset in message else f"{task.dataset}: {message}"
+
+
+def _peak_bytes() -> int:
+    """Return the peak resident memory of this process."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        # What a process inherits from the one that started it counts here, so it may be too high.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _do(payload: Preparation | Work, archive: Store, raw: Store | None, meter: Meter) -> str:

@@ -441,6 +441,25 @@ class TestVerify:
         (problem,) = campaign.verify(archive).problems
         assert key in problem
 
+    def test_what_is_damaged_is_made_again(self, archive):
+        """A dataset that the operator calls damaged is written as a new version with the bytes of the old one."""
+        key = self._key(archive, "{}_rate.fits")
+        whole, dataset = archive.store.get(key).data, key.split("/")[1]
+        archive.store.put(key, whole[:-1] + b"!")
+        campaign.scan(archive)
+
+        made = campaign.plan(archive, trips.target(), again=[dataset], created=trips.CREATED)
+        campaign.run(archive, made.digest)
+
+        assert [item.dataset for item in made.items if item.action == "calibrate"] == [dataset]
+        assert campaign.verify(archive).problems == ()
+        assert archive.store.get(self._key(archive, "{}_rate.fits")).data == whole
+
+    def test_only_known_datasets_are_made_again(self, archive):
+        """A name that the catalogue does not have is refused, and no plan is written."""
+        with pytest.raises(errors.UsageError, match="jw0"):
+            campaign.plan(archive, trips.target(), again=["jw0"])
+
     def test_a_missing_file(self, archive):
         """A file that is gone is named."""
         key = self._key(archive, "{}_rate.fits")

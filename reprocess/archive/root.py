@@ -77,7 +77,9 @@ def read(store: Store) -> ArchiveRoot:
     try:
         text = store.get(KEY).data.decode()
         table = tomllib.loads(text)
-    except errors.ObjectMissing as error:
+    except (errors.ObjectMissing, errors.BucketMissing) as error:
+        if store.url.startswith("s3://") and isinstance(error, errors.BucketMissing):
+            raise
         raise errors.ArchiveError(
             f"{store.url} has no {KEY}: it is no archive yet. Make one with `reprocess init {store.url} --raw URL`."
         ) from error

@@ -7,7 +7,6 @@ import os
 from reprocess import errors
 from reprocess.execution.executor import Executor
 
-
 LEAST_MEMORY_BYTES = 400 * 10**6
 """The libraries take 200 MB of it."""
 

@@ -6,7 +6,7 @@ without a manifest are of a plan that was cut off; they carry its name, so anoth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from reprocess import errors
@@ -22,7 +22,9 @@ _AT_ONCE = 16
 _NO_WORK = frozenset(("current", "stale-in-name-only"))
 
 
-def choose_all(store: Store, candidates: Sequence[Candidate], judgements: Sequence[Judgement]) -> Mapping[str, int]:
+def choose_all(
+    store: Store, candidates: Sequence[Candidate], judgements: Sequence[Judgement], *, again: Collection[str] = ()
+) -> Mapping[str, int]:
     """Choose the incarnation that each candidate with work to do would write, several at a time; see `choose`.
 
     Parameters
@@ -31,6 +33,8 @@ def choose_all(store: Store, candidates: Sequence[Candidate], judgements: Sequen
         The archive root.
     candidates, judgements : sequence
         In the same order.
+    again : collection of str
+        Datasets whose present version must not be used again, because it is damaged.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def choose_all(store: Store, candidates: Sequence[Candidate], judgements: Sequen
         if not one.failure_class and one.verdict.state not in _NO_WORK
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        chosen = pool.map(lambda each: choose(store, *each), wanted)
+        chosen = pool.map(lambda each: choose(store, *each, again=each[0] in again), wanted)
         return dict(zip((dataset for dataset, _, _ in wanted), chosen, strict=True))
 
 
@@ -58,7 +62,7 @@ def _pointer(candidate: Candidate) -> Pointer | None:
         return None  # the verdict has said so
 
 
-def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = None) -> int:
+def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = None, *, again: bool = False) -> int:
     """Choose the incarnation of a version, with one listing.
 
     Parameters
@@ -69,6 +73,8 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
         The run key names raw object and fingerprint.
     pointer : Pointer, optional
         What readers see now.
+    again : bool
+        Use no version again.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
             whole.add(version)
     numbers = [_number(version) for version in begun if version.startswith(run_key + "-")]
     last = max(numbers, default=0)
-    return last if f"{run_key}-{last}" in whole - left else last + 1
+    return last if f"{run_key}-{last}" in whole - left and not again else last + 1
 
 
 def _number(version: str) -> int:

@@ -244,7 +244,7 @@ def _check_same(store: Store, key: str, ours: str, patience: Patience) -> None:
     if theirs != ours:
         raise errors.PublicationError(
             f"{key} is stored with the digest {theirs[:12] or 'of nothing'}, not {ours[:12]}. Versions are never "
-            "overwritten: another campaign wrote this one from other inputs. Verify it, or plan with a new incarnation."
+            "overwritten: another campaign wrote this one from other inputs. Scan and plan again."
         )
 
 

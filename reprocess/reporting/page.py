@@ -32,6 +32,7 @@ _FAILURES = {
     "storage": "the store refused or did not answer",
     "worker-lost": "the process went away",
     "publication": "a version of this name exists with other bytes",
+    "overtaken": "readers already see the version of a later plan",
     "own-error": "a defect of this package",
     "usage": "the request was wrong",
 }

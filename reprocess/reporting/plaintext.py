@@ -122,8 +122,9 @@ def throughput_text(summary: Summary) -> str:
 
 
 def _again(summary: Summary) -> Iterator[str]:
-    yield "Run the same plan again, or go on with it:"
-    yield f"  {summary.command}"
+    if not summary.closes:
+        yield "Go on with this plan:"
+        yield f"  {summary.command}"
 
 
 def _pairs(*pairs: tuple[str, str]) -> Iterator[str]:
