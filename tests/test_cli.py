@@ -417,7 +417,7 @@ class TestCalibrate:
 class TestProcess:
     """The installed program, as a shell calls it."""
 
-    PROGRAM = (sys.executable, "-c", "from reprocess.cli import main; main()")
+    PROGRAM = (sys.executable, "-c", "from reprocess.cli import program; program()")
 
     def environment(self, tmp_path):
         return {**os.environ, "REPROCESS_CACHE_DIRECTORY": str(tmp_path / "cache"), "HOME": str(tmp_path)}
@@ -435,8 +435,9 @@ class TestProcess:
         assert done.stdout.strip().endswith("[]")
 
     @pytest.mark.slow
-    def test_an_interrupt_in_the_middle(self, place, tmp_path):
-        """A run that gets SIGINT ends with 130 and no trace, and the same command goes on to the end."""
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_an_interrupt_in_the_middle(self, place, tmp_path, number):
+        """A run that gets SIGINT or SIGTERM ends with 130 and no trace, and the same command goes on to the end."""
         archive = trips.make(
             str(tmp_path / "arc"), raw=str(place / "sim/raw"), references=str(place / "sim/crds"), options=trips.TINY
         )
@@ -447,7 +448,7 @@ class TestProcess:
         deadline = time.monotonic() + 60
         while not list((tmp_path / "arc").glob("references/ready/*")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, error = process.communicate(timeout=60)
 
         assert process.returncode == 130, error
@@ -456,9 +457,32 @@ class TestProcess:
         assert again.returncode == 0, again.stderr
         assert json.loads(again.stdout)["classes"]["published"] == 2
 
+    @pytest.mark.slow
+    def test_ends_in_order_after_s3(self, s3_store, s3_endpoint, place, tmp_path):
+        """Commands that used S3 end with the code of what they did, time after time."""
+        trips.copy(open_store(str(place / "sim")), s3_store)
+        environment = {**self.environment(tmp_path), "AWS_ENDPOINT_URL": s3_endpoint}
+        archive = f"{s3_store.url}/arc"
+        words = [
+            ("init", archive, "--raw", f"{s3_store.url}/raw"),
+            *[("scan", archive)] * 6,
+            *[("verify", archive)] * 6,
+        ]
+
+        codes = [
+            subprocess.run(
+                [*self.PROGRAM, *each], capture_output=True, timeout=60, env=environment, check=False
+            ).returncode
+            for each in words
+        ]
+
+        assert codes == [0] * len(words)
+
     def test_a_pipe_that_is_closed(self, place, tmp_path):
         """`reprocess ... | head` ends without a trace."""
-        command = " ".join([sys.executable, "-c", "'from reprocess.cli import main; main()'", "--help", "| head -1"])
+        command = " ".join(
+            [sys.executable, "-c", "'from reprocess.cli import program; program()'", "--help", "| head -1"]
+        )
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
 
         assert done.stdout.startswith("Usage:")
