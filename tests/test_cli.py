@@ -326,8 +326,8 @@ class TestStorage:
         assert "--scheduler" in line
 
     def test_an_archive_that_is_not_there(self, reprocess):
-        """A root that does not exist is named."""
-        assert "nowhere is no directory" in refused(reprocess("scan", "nowhere", code=3))
+        """A root that does not exist is named, with the command that makes it."""
+        assert "reprocess init" in refused(reprocess("scan", "nowhere", code=2))
 
     def test_a_raw_directory_that_is_not_there(self, reprocess, tmp_path):
         """A raw location that does not exist is named."""

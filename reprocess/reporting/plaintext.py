@@ -122,8 +122,8 @@ def throughput_text(summary: Summary) -> str:
 
 
 def _again(summary: Summary) -> Iterator[str]:
-    if not summary.closes:
-        yield "Go on with this plan:"
+    if summary.failed or not summary.closes:
+        yield "Go on with this plan, or try again what failed:"
         yield f"  {summary.command}"
 
 
