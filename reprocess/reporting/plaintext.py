@@ -64,7 +64,7 @@ def _reasons(summary: Summary) -> Iterator[str]:
     if summary.reasons.total:
         yield f"Reasons ({summary.reasons.extent})"
     rows = [_reason_cells(row) for row in summary.reasons.rows]
-    yield from _table(rows, head=("datasets", "verdict", "reason", "from step", "old -> new", "example"), right=(0,))
+    yield from _table(rows, head=("datasets", "verdict", "reason", "first step", "old -> new", "example"), right=(0,))
 
 
 def _reason_cells(row: ReasonRow) -> list[str]:
@@ -81,7 +81,7 @@ def _published(summary: Summary) -> Iterator[str]:
         [row.dataset, row.restart, duration_text(row.seconds), size_text(row.bytes_written), row.version]
         for row in summary.published.rows
     ]
-    yield from _table(rows, head=("dataset", "from step", "time", "written", "version"), right=(2, 3))
+    yield from _table(rows, head=("dataset", "first step", "time", "written", "version"), right=(2, 3))
 
 
 def _problems(summary: Summary) -> Iterator[str]:
