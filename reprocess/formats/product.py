@@ -320,7 +320,12 @@ def _cards(block: bytes) -> Iterator[fits.Card]:
             card.verify("exception")
         except fits.VerifyError:
             continue
-        yield card
+        # A card that has lost its value indicator passes for valid and cannot be given a value.
+        if card.image[8:10] == "= " or card.keyword in _WITHOUT_VALUE:
+            yield card
+
+
+_WITHOUT_VALUE = frozenset(["", "COMMENT", "HISTORY"])
 
 
 def _with_long_strings(header: fits.Header, *, after: str) -> fits.Header:

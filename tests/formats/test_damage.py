@@ -1,7 +1,7 @@
 """Level 1b files with damaged bytes, through the whole room."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reprocess import errors
@@ -42,6 +42,8 @@ class TestDamage:
             max_size=6,
         )
     )
+    @example(changes=[(408, b" ")])
+    @example(changes=[(5200, b"\x80")])
     def test_changed_bytes(self, changes):
         """A file with a few bytes changed is used, or refused as bad data that names the file."""
         data = bytearray(WHOLE)
