@@ -20,8 +20,11 @@ class Ramp:
         Flags of one group of one pixel.
     pixeldq : uint32 array, (row, column)
         Flags of one pixel in all groups.
+    zeroframe : float32 array, (integration, row, column), or None
+        Signal of the first frame alone, in DN, where it was kept; 0 where it cannot be used.
     """
 
     data: NDArray[np.float32]
     groupdq: NDArray[np.uint8]
     pixeldq: NDArray[np.uint32]
+    zeroframe: NDArray[np.float32] | None = None

@@ -19,10 +19,13 @@ class Locality:
         Rows above and below that its result depends on.
     facts : tuple of str
         Names of facts of the whole exposure (fields of `detector1.Facts`) that it needs before any slab is calibrated.
+    whole : bool
+        Whether it must see all rows at once, so that the exposure cannot be cut into slabs.
     """
 
     halo_rows: int = 0
     facts: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

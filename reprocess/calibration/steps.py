@@ -156,7 +156,8 @@ def locality(steps: Sequence[Step], parameters: Parameters | None = None) -> Loc
     settings = resolve(steps, parameters or {})
     wider = 2 * (_layers(settings) - _layers(resolve(steps, {})))
     facts = {fact: None for step in steps for fact in step.locality.facts}
-    return Locality(sum(step.locality.halo_rows for step in steps) + max(0, wider), tuple(facts))
+    whole = any(step.locality.whole for step in steps)
+    return Locality(sum(step.locality.halo_rows for step in steps) + max(0, wider), tuple(facts), whole)
 
 
 def _layers(settings: Parameters) -> int:

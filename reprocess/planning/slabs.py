@@ -96,12 +96,17 @@ def rows_per_slab(
     Raises
     ------
     PlanError
-        Not even one row with its halo fits.
+        Not even one row with its halo fits, or the exposure cannot be cut.
     """
     forecast = partial(forecast_bytes, shape, reference_bytes=reference_bytes)
     height, halo = shape[2], locality.halo_rows
     if forecast() <= memory_limit_bytes:
         return 0
+    if locality.whole:
+        raise errors.PlanError(
+            f"An exposure of shape {shape} needs {forecast() / 1e6:.0f} MB, a worker has {memory_limit_bytes / 1e6:.0f} "
+            "MB, and one of its steps must see all rows at once. Raise memory_limit_mb."
+        )
     fitting = (memory_limit_bytes - PROCESS_BYTES) // (forecast(1) - PROCESS_BYTES) - 2 * halo
     if fitting < 1:
         least = forecast(min(height, 1 + 2 * halo))

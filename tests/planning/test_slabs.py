@@ -94,3 +94,12 @@ class TestForecastBytes:
         larger = tuple(length + (index == axis) for index, length in enumerate(shape))
 
         assert slabs.forecast_bytes(larger) > slabs.forecast_bytes(shape)
+
+
+def test_an_exposure_that_must_be_seen_whole_is_not_cut():
+    """Where a step must see all rows at once, too little memory is an error and not a cut."""
+    shape = (1, 10, 2048, 2048)
+
+    assert slabs.rows_per_slab(shape, 10**11, Locality(whole=True)) == 0
+    with pytest.raises(errors.PlanError, match="all rows at once"):
+        slabs.rows_per_slab(shape, 10**9, Locality(whole=True))
