@@ -22,7 +22,7 @@ from reprocess.archive.mappings import copy_mappings
 from reprocess.exposure import Header
 from reprocess.storage.store import Store
 
-_DATE, _TIME = "META.OBSERVATION.DATE", "META.OBSERVATION.TIME"
+DATE, TIME = "META.OBSERVATION.DATE", "META.OBSERVATION.TIME"
 # What rules call a parameter, and the keyword that holds it (core schema of the JWST data models).
 KEYWORDS: Mapping[str, str] = {
     "META.INSTRUMENT.NAME": "INSTRUME",
@@ -56,8 +56,8 @@ KEYWORDS: Mapping[str, str] = {
     "META.DITHER.PRIMARY_TYPE": "PATTTYPE",
     "META.CALIBRATION_SOFTWARE_VERSION": "CAL_VER",
     "CAL_VER": "CAL_VER",
-    _DATE: "DATE-OBS",
-    _TIME: "TIME-OBS",
+    DATE: "DATE-OBS",
+    TIME: "TIME-OBS",
 }
 # Parameters of early rules that no data ever had: they are undefined, as they are to CRDS itself.
 _NEVER_DEFINED = frozenset(
@@ -74,8 +74,19 @@ _LOCK = threading.RLock()  # crds keeps switches in its modules and in the envir
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """One rmap: the parameters that decide, apart from the date, and the dates between which nothing changes."""
+class Rule:
+    """One rmap.
+
+    Attributes
+    ----------
+    rmap : crds.core.rmap.ReferenceMapping
+    name : str
+        File name; rules never change under one name.
+    parameters : tuple of str
+        Parameters that decide, apart from the date where there are `edges`.
+    edges : tuple of str
+        Dates between which nothing changes, in order, as rules compare them.
+    """
 
     rmap: Any
     name: str
@@ -98,7 +109,7 @@ class Context:
         self.name = name
         self.lookups = 0
         self._mapping = mapping
-        self._rules: dict[tuple[str, str], _Rule | None] = {}
+        self._rules: dict[tuple[str, str], Rule | None] = {}
         self._answers: dict[tuple[Any, ...], str | None] = {}
         self._parameter_types: dict[str, tuple[str, ...]] = {}
 
@@ -124,12 +135,17 @@ class Context:
         ContextError
             The rules cannot be evaluated for any other reason.
         """
-        parameters = _parameters(header)
+        parameters = parameters_of(header)
         instrument = parameters["META.INSTRUMENT.NAME"]
         if instrument == _UNDEFINED:
             raise errors.MissingKeyword("INSTRUME is not in the primary header, so no reference file can be selected.")
-        date = _date(parameters[_DATE], parameters[_TIME])
-        return {kind: self._best(parameters, date, self._rule(instrument, kind)) for kind in types}
+        date = date_text(parameters[DATE], parameters[TIME])
+        return {kind: self.best(parameters, date, self.rule(instrument, kind)) for kind in types}
+
+    def types(self, instrument: str) -> tuple[str, ...]:
+        """List all types that the context has rules on for an instrument."""
+        kinds = self._imap(instrument).get_filekinds()
+        return tuple(sorted(kind for kind in kinds if self.rule(instrument, kind) is not None))
 
     def parameter_types(self, header: Header) -> tuple[str, ...]:
         """List the types of parameter files (``pars-...``) that the context has rules on for an instrument."""
@@ -139,7 +155,22 @@ class Context:
             self._parameter_types[instrument] = tuple(sorted(kind for kind in kinds if kind.startswith("pars-")))
         return self._parameter_types[instrument]
 
-    def _best(self, parameters: Mapping[str, str], date: str, rule: _Rule | None) -> str | None:
+    def best(self, parameters: Mapping[str, str], date: str, rule: Rule | None) -> str | None:
+        """Return the file that a rule gives, None where it gives none; each distinct question is asked once.
+
+        Parameters
+        ----------
+        parameters : mapping
+            See `parameters_of`, with the date.
+        date : str
+            The date as rules compare it.
+        rule : Rule or None
+
+        Raises
+        ------
+        ContextError
+            The rule cannot be evaluated.
+        """
         if rule is None:
             return None
         values = tuple([parameters.get(parameter, _UNDEFINED) for parameter in rule.parameters])
@@ -151,7 +182,7 @@ class Context:
             answer = self._answers[question] = self._look_up(parameters, rule)
             return answer
 
-    def _look_up(self, parameters: Mapping[str, str], rule: _Rule) -> str | None:
+    def _look_up(self, parameters: Mapping[str, str], rule: Rule) -> str | None:
         from crds.core import exceptions
 
         nothing = (
@@ -170,12 +201,19 @@ class Context:
             raise errors.ContextError(f"{self.name}: {rule.name} cannot be evaluated: {error}.") from error
         return _file_name(best, rule.name)
 
-    def _rule(self, instrument: str, kind: str) -> _Rule | None:
+    def rule(self, instrument: str, kind: str) -> Rule | None:
+        """Return the rule of a type for an instrument; None where the context has none.
+
+        Raises
+        ------
+        ContextError
+            The context does not know the instrument, or the rule cannot be used.
+        """
         if (instrument, kind) not in self._rules:
             self._rules[instrument, kind] = self._load_rule(instrument, kind)
         return self._rules[instrument, kind]
 
-    def _load_rule(self, instrument: str, kind: str) -> _Rule | None:
+    def _load_rule(self, instrument: str, kind: str) -> Rule | None:
         from crds.core import exceptions
 
         absent = (
@@ -197,9 +235,9 @@ class Context:
         edges = tuple(sorted(_edges(rmap.selector.todict())))
         # An expression of a rule may look at any parameter; a rule without USEAFTER may still match on the date.
         reads_all = "rmap_omit" in rmap.header or "rmap_relevance" in rmap.header
-        dated = frozenset((_DATE, _TIME)) if edges else frozenset()
+        dated = frozenset((DATE, TIME)) if edges else frozenset()
         decisive = tuple(key for key in (KEYWORDS if reads_all else required) if key not in dated)
-        return _Rule(rmap, rmap.basename, decisive, edges)
+        return Rule(rmap, rmap.basename, decisive, edges)
 
     def _imap(self, instrument: str) -> Any:  # noqa: ANN401
         try:
@@ -242,7 +280,8 @@ def load_context(references: Store, name: str, cache_dir: Path) -> Context:
     return Context(name, mapping)
 
 
-def _parameters(header: Header) -> dict[str, str]:
+def parameters_of(header: Header) -> dict[str, str]:
+    """Return what rules match, from FITS keywords, by the names and in the form in which rules have them."""
     get = header.get
     return {name: _condition(get(keyword, _UNDEFINED)) for name, keyword in KEYWORDS.items()}
 
@@ -255,8 +294,14 @@ def _condition(value: str | int | float | bool) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _date(day: str, time: str) -> str:
-    """Bring a date into the form in which rules compare it; `crds` drops parts of fractions, so it has to do it."""
+def date_text(day: str, time: str) -> str:
+    """Bring a date into the form in which rules compare it; `crds` drops parts of fractions, so it has to do it.
+
+    Raises
+    ------
+    MissingKeyword
+        They are no date and time.
+    """
     from crds.core import timestamp
 
     try:

@@ -57,7 +57,7 @@ def entries_to_parquet(entries: Iterable[CatalogueEntry]) -> bytes:
     columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _PLAIN.items()}
     fields = [pa.field(name, kind) for name, kind in _PLAIN.items()]
     for keyword in sorted({keyword for row in rows for keyword in row.header}):
-        column, field = _keyword(keyword, [row.header.get(keyword) for row in rows])
+        column, field = keyword_column(keyword, [row.header.get(keyword) for row in rows])
         columns[keyword] = column
         fields.append(field)
     return _parquet(pa.table(columns, schema=pa.schema(fields)))
@@ -76,7 +76,7 @@ def entries_from_parquet(data: bytes, *, name: str) -> list[CatalogueEntry]:
     keywords = [field for field in table.schema if field.name not in _PLAIN]
     headers: list[dict[str, Card]] = [{} for _ in range(table.num_rows)]
     for field in keywords:
-        for header, value in zip(headers, _cards(table.column(field.name), field), strict=True):
+        for header, value in zip(headers, cards(table.column(field.name), field), strict=True):
             if value is not None:
                 header[field.name] = value
     plain["sci_shape"] = [None if shape is None else tuple(shape) for shape in plain["sci_shape"]]
@@ -105,7 +105,8 @@ def pointers_from_parquet(data: bytes, *, name: str) -> list[Pointer]:
     return [Pointer(**row) for row in _read(data, name).to_pylist()]
 
 
-def _keyword(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:
+def keyword_column(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:
+    """Return the column of a keyword, and its field; None stands where a header does not have it."""
     kinds = {type(value) for value in values if value is not None}
     (kind,) = kinds if len(kinds) == 1 else (None,)
     fits = kind is not int or all(value is None or -_INT64 <= value < _INT64 for value in values)  # type: ignore[operator]
@@ -115,7 +116,8 @@ def _keyword(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:
     return pa.array(texts, _TEXT), pa.field(name, _TEXT, metadata=_MIXED)
 
 
-def _cards(column: Any, field: Any) -> list[Card | None]:  # noqa: ANN401 (pyarrow has no types)
+def cards(column: Any, field: Any) -> list[Card | None]:  # noqa: ANN401 (pyarrow has no types)
+    """Return the header values of a column, None where a header does not have the keyword."""
     chunk = column.combine_chunks()
     if not pa.types.is_dictionary(field.type):
         values: list[Card | None] = chunk.to_pylist()

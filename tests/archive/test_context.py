@@ -160,7 +160,7 @@ class TestBestReferences:
     def test_other_failures(self, cache, monkeypatch):
         """Whatever else goes wrong in a rule is an error, never no file."""
         ours = real.__wrapped__(cache)
-        rule = ours._rule("NIRCAM", "dark")
+        rule = ours.rule("NIRCAM", "dark")
 
         def fail(header):
             raise RuntimeError("rule is broken")

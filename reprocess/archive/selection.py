@@ -1,0 +1,160 @@
+"""Selection for many rows at once: the best reference of each type, cell by cell, each distinct question asked once."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprocess import errors
+from reprocess.archive.cells import NO_DATE, Cells
+from reprocess.archive.context import DATE, TIME, Context, Rule, date_text, parameters_of
+
+NO_FILE, UNDECIDED, NOT_ASKED = -1, -2, -3
+
+Codes = NDArray[np.int32]
+
+
+class Names:
+    """Numbers for file names, shared by whatever is to be compared."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._names: list[str] = []
+
+    def number(self, name: str | None) -> int:
+        """Return the number of a name, `NO_FILE` for None."""
+        if name is None:
+            return NO_FILE
+        if name not in self._numbers:
+            self._numbers[name] = len(self._names)
+            self._names.append(name)
+        return self._numbers[name]
+
+    def name(self, number: int) -> str | None:
+        """Return the name of a number; None for what is no file."""
+        return self._names[number] if number >= 0 else None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a context selects for cells.
+
+    Attributes
+    ----------
+    files : mapping of type to int32 array, (cell,)
+        Numbers of names; `NO_FILE`, `UNDECIDED` (see `problems`), or `NOT_ASKED` where the cell does not need the type.
+    problems : mapping of cell to str
+        Why a cell could not be decided.
+    """
+
+    files: Mapping[str, Codes]
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+
+def select(cells: Cells, context: Context, wanted: Sequence[Sequence[str]], names: Names) -> Selection:
+    """Select the reference of each type for each cell.
+
+    Parameters
+    ----------
+    cells : Cells
+        With all the edges of the context's rules.
+    context : Context
+    wanted : sequence of sequence of str, (configuration,)
+        The types that each configuration needs.
+    names : Names
+
+    Returns
+    -------
+    Selection
+        What cannot be decided for one cell is told for that one.
+    """
+    asked = _Asked(cells, context, names, [parameters_of(header) for header in cells.configurations.headers])
+    needs: dict[str, list[int]] = {}
+    for configuration, kinds in enumerate(wanted):
+        for kind in kinds:
+            needs.setdefault(kind, []).append(configuration)
+    files = {kind: asked.files(kind, np.array(some, np.int64)) for kind, some in sorted(needs.items())}
+    return Selection(files, asked.problems)
+
+
+class _Asked:
+    """One context asked about some cells."""
+
+    def __init__(self, cells: Cells, context: Context, names: Names, parameters: Sequence[Mapping[str, str]]) -> None:
+        self.problems: dict[int, str] = {}
+        self._cells = cells
+        self._context = context
+        self._names = names
+        self._parameters = parameters
+
+    def files(self, kind: str, configurations: NDArray[np.int64]) -> Codes:
+        """Return the file of one type for each cell of some configurations."""
+        found = np.full(len(self._cells.first_row), NOT_ASKED, np.int32)
+        for rule, some in self._by_rule(kind, configurations):
+            mine = np.flatnonzero(np.isin(self._cells.configuration, some))
+            if isinstance(rule, str):
+                self.problems |= dict.fromkeys(map(int, mine), rule)
+                found[mine] = UNDECIDED
+                continue
+            undated = self._cells.period[mine] == NO_DATE
+            found[mine[undated]] = UNDECIDED
+            for cell in map(int, mine[undated]):
+                self.problems.setdefault(cell, self._dateless(cell))
+            mine = mine[~undated]
+            found[mine] = NO_FILE if rule is None else self._answers(rule, some, mine)
+        return found
+
+    def _by_rule(
+        self, kind: str, configurations: NDArray[np.int64]
+    ) -> list[tuple[Rule | str | None, NDArray[np.int64]]]:
+        """Sort configurations by the rule that applies, or by why there is none."""
+        instruments = np.array([self._parameters[one]["META.INSTRUMENT.NAME"] for one in configurations])
+        sorted_out: list[tuple[Rule | str | None, NDArray[np.int64]]] = []
+        for instrument in np.unique(instruments):
+            try:
+                rule: Rule | str | None = self._context.rule(str(instrument), kind)
+            except errors.ContextError as error:
+                rule = str(error)
+            sorted_out.append((rule, configurations[instruments == instrument]))
+        return sorted_out
+
+    def _answers(self, rule: Rule, configurations: NDArray[np.int64], mine: NDArray[np.int64]) -> Codes:
+        """Ask a rule once for each distinct question of some cells."""
+        cells, tuples = self._cells, dict[tuple[str, ...], int]()
+        of_configuration = np.zeros(len(self._parameters), np.int64)
+        for one in configurations:
+            values = tuple(self._parameters[one].get(name, "UNDEFINED") for name in rule.parameters)
+            of_configuration[one] = tuples.setdefault(values, len(tuples))
+        of_period = np.array([0, *(bisect.bisect_right(rule.edges, edge) for edge in cells.edges)], np.int64)
+        question = of_configuration[cells.configuration[mine]] * (len(rule.edges) + 1) + of_period[cells.period[mine]]
+        _, first, inverse = np.unique(question, return_index=True, return_inverse=True)
+        answers = np.empty(len(first), np.int32)
+        for number, cell in enumerate(map(int, mine[first])):
+            try:
+                answers[number] = self._names.number(self._ask(rule, cell))
+            except (errors.ContextError, errors.MissingKeyword) as error:
+                answers[number] = UNDECIDED
+                self.problems |= dict.fromkeys(map(int, mine[inverse == number]), str(error))
+        found: Codes = answers[inverse]
+        return found
+
+    def _ask(self, rule: Rule, cell: int) -> str | None:
+        row, began = int(self._cells.first_row[cell]), self._cells.instants
+        dated = parameters_of({"DATE-OBS": began.days[row].as_py(), "TIME-OBS": began.times[row].as_py()})
+        parameters = {
+            **self._parameters[self._cells.configuration[cell]],
+            DATE: dated[DATE],
+            TIME: dated[TIME],
+        }
+        return self._context.best(parameters, date_text(dated[DATE], dated[TIME]), rule)
+
+    def _dateless(self, cell: int) -> str:
+        try:
+            self._cells.instants.text(int(self._cells.first_row[cell]))
+        except errors.MissingKeyword as error:
+            return str(error)
+        return "the date of the exposure cannot be read, so no reference file can be selected."
