@@ -404,6 +404,40 @@ def calibrate(
         click.echo(path)
 
 
+@main.command(short_help="Show which references a context selects for headers.")
+@click.option(
+    "--context", "contexts", multiple=True, required=True, metavar="NAME", help="A .pmap; give two to compare."
+)
+@click.option(
+    "--headers", required=True, type=click.Path(dir_okay=False), help="JSON Lines: FITS keywords, a header a line."
+)
+@click.option("--references", envvar="CRDS_PATH", metavar="URL", help="Where the rules are (else CRDS_PATH).")
+@click.option("--types", default="", help="`all`, or types separated by commas (default: what stage 1 reads).")
+@_json
+@_with(_everywhere)
+@click.pass_context
+def references(
+    ctx: click.Context, contexts: tuple[str, ...], headers: str, references: str | None, types: str, as_json: bool
+) -> None:
+    """Show which reference file of each type the rules of a context select for each header of a file.
+
+    With two contexts also the types that they select differently. --json prints one JSON object for each header.
+    Nothing is asked of any server: the rules are read from a CRDS cache, a directory or s3://bucket/prefix.
+    """
+    from reprocess import best, campaign
+    from reprocess.archive.context import load_context
+
+    if not references:
+        raise errors.UsageError("Nothing says where the rules are. Give --references URL, or set CRDS_PATH.")
+    if len(contexts) > 2:
+        raise errors.UsageError(f"--context is given {len(contexts)} times. Give one, or two to compare.")
+    found = _settings(ctx)
+    store = campaign.open_url(campaign.absolute(references), found)
+    loaded = [load_context(store, name, found.cache.path) for name in contexts]
+    for row in best.best(best.read_headers(Path(headers)), loaded, types):
+        click.echo(json.dumps(best.record(row)) if as_json else best.text(row))
+
+
 @main.command(short_help="Make up an archive with known truth.")
 @click.argument("url", metavar="URL")
 @click.option("--exposures", type=click.IntRange(min=1), default=8, show_default=True, help="How many.")

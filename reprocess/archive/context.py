@@ -142,6 +142,14 @@ class Context:
         date = date_text(parameters[DATE], parameters[TIME])
         return {kind: self.best(parameters, date, self.rule(instrument, kind)) for kind in types}
 
+    def knows(self, instrument: str) -> bool:
+        """Tell whether the context has rules for an instrument."""
+        try:
+            self._imap(instrument)
+        except errors.ContextError:
+            return False
+        return True
+
     def types(self, instrument: str) -> tuple[str, ...]:
         """List all types that the context has rules on for an instrument."""
         kinds = self._imap(instrument).get_filekinds()
@@ -200,6 +208,15 @@ class Context:
         except Exception as error:
             raise errors.ContextError(f"{self.name}: {rule.name} cannot be evaluated: {error}.") from error
         return _file_name(best, rule.name)
+
+    def plainly(self, header: Header, types: Sequence[str]) -> dict[str, str | None]:
+        """Ask `crds` for the reference files of one header by its own loop, without anything of ours between.
+
+        For checks of `best_references`; it takes milliseconds for each header.
+        """
+        with _LOCK:
+            found = self._mapping.get_best_references(parameters_of(header), include=list(types))
+        return {kind: _plain(found.get(kind)) for kind in types}
 
     def rule(self, instrument: str, kind: str) -> Rule | None:
         """Return the rule of a type for an instrument; None where the context has none.
@@ -330,6 +347,12 @@ def _file_name(best: object, rule: str) -> str | None:
     if not isinstance(best, str) or "/" in best:
         raise errors.ContextError(f"{rule} gives {best!r}, which is not the name of one file.")
     return best
+
+
+def _plain(answer: object) -> str | None:
+    """Return what `crds` calls a file, and None for its many ways to say that there is none."""
+    text = "N/A" if answer is None else str(answer)
+    return None if text.upper().startswith(("NOT FOUND", "N/A", "OMIT")) else text
 
 
 @contextlib.contextmanager
