@@ -1,7 +1,8 @@
 """Stage 1 of one full frame, FITS in and FITS out, on one core: ours, and the official pipeline beside it.
 
 The official pipeline runs where `.venv-peer` (see `make parity`) or the environment variable REPROCESS_PEER has it.
-Both get the same files. Time that a process spends on imports is told apart and not part of the totals.
+Both get the same files, in turn, each in a process of its own. Time that a process spends on imports is told apart and
+not part of the totals. What was measured is printed, and kept in ``results/calibration.json`` and ``.png``.
 """
 
 from __future__ import annotations
@@ -12,56 +13,92 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
-from benchmarks import measurement
-from benchmarks.exposures import Scene
+from benchmarks import calibration_table, measurement
+from benchmarks.exposures import HIT_PIXELS, Scene
 from benchmarks.measurement import ROOT, Clock, Result
 
-STEPS = ("saturation", "superbias", "refpix", "linearity", "dark_current", "jump", "ramp_fit")
-OURS = ("read exposure", "read references", "write")
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One exposure and what is done with it.
+
+    Attributes
+    ----------
+    groups : int
+    hits : float
+        Share of the pixels that a cosmic ray hits.
+    algorithm : str
+        Of the ramp fit.
+    """
+
+    groups: int
+    hits: float = HIT_PIXELS
+    algorithm: str = "OLS_C"
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        rest = [f"{self.hits:.0%} of pixels hit"] if self.hits != HIT_PIXELS else []
+        rest += [self.algorithm] if self.algorithm != "OLS_C" else []
+        return ", ".join([f"{self.groups} groups", *rest])
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """Parameters that differ from the defaults."""
+        return {} if self.algorithm == "OLS_C" else {"ramp_fit": {"algorithm": self.algorithm}}
+
+
+CASES = (Case(5), Case(10), Case(20), Case(10, hits=HALF), Case(10, algorithm="LIKELY"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmark_calibration", description=__doc__)
-    parser.add_argument("--groups", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--runs", type=int, default=3, help="of ours, after one that is not counted")
-    parser.add_argument(
-        "--peer-runs", type=int, default=2, help="of the official pipeline, after one likewise; 0: none"
-    )
-    parser.add_argument("--quick", action="store_true", help="ten groups, one run of each, none to warm up")
+    parser.add_argument("--groups", type=int, nargs="+", help="only exposures of so many groups")
+    parser.add_argument("--runs", type=int, default=5, help="of ours")
+    parser.add_argument("--peer-runs", type=int, default=5, help="of the official pipeline; 0: none")
+    parser.add_argument("--quick", action="store_true", help="ten groups, one run of each")
     wanted = parser.parse_args(arguments)
+    cases = [case for case in CASES if wanted.groups is None or case.groups in wanted.groups]
     if wanted.quick:
-        wanted.groups, wanted.runs, wanted.peer_runs = [10], 1, min(1, wanted.peer_runs)
+        cases, wanted.runs, wanted.peer_runs = [Case(10)], 1, min(1, wanted.peer_runs)
     peer = _peer() if wanted.peer_runs else None
     if wanted.peer_runs and peer is None:
         print("no official pipeline: neither .venv-peer nor REPROCESS_PEER is there; `make parity` sets it up")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="reprocess-benchmark-") as directory:
-        scene = Scene(max(wanted.groups))
-        cases = {groups: _write_data(Path(directory), groups, scene) for groups in wanted.groups}
-        if not wanted.quick:
-            _ours(cases[wanted.groups[0]])
-            if peer:
-                _official(peer, cases[wanted.groups[0]])
-        found = {}
-        for groups, case in cases.items():
-            ours, theirs = [], []
-            for run in range(max(wanted.runs, wanted.peer_runs)):
+        scenes = {hits: Scene(max(case.groups for case in cases), hits=hits) for hits in {case.hits for case in cases}}
+        told = {case: _write_data(Path(directory, str(n)), case, scenes[case.hits]) for n, case in enumerate(cases)}
+        if not wanted.quick:  # the first run finds files and programs that are in no cache
+            _ours(told[cases[0]])
+        ours: dict[Case, list[Result]] = {case: [] for case in cases}
+        theirs: dict[Case, list[Result]] = {case: [] for case in cases}
+        for run in range(max(wanted.runs, wanted.peer_runs)):
+            for case in cases:  # in turn, so that a busy minute of the machine falls on both
                 if run < wanted.runs:
-                    ours.append(_ours(case))
+                    ours[case].append(_ours(told[case]))
                 if peer and run < wanted.peer_runs:
-                    theirs.append(_official(peer, case))
-            found[groups] = _summary(ours, theirs, _agreement(Path(case["output_dir"])) if theirs else None)
-            _show(groups, found[groups])
-    measurement.write("calibration", {"arguments": vars(wanted), "groups": found}, load)
+                    theirs[case].append(_official(peer, told[case]))
+        agreement = {case: _agreement(Path(told[case]["output_dir"])) for case in cases if theirs[case]}
+    found = {case.name: _summary(ours[case], theirs[case], agreement.get(case)) for case in cases}
+    record = measurement.record("calibration", {"arguments": vars(wanted), "cases": found}, load)
+    print(calibration_table.text(record))
+    if not wanted.quick and wanted.groups is None:
+        measurement.write(record)
+        calibration_table.plot(record, measurement.RESULTS / "calibration.png")
 
 
-def ours(uncal: str, references: Mapping[str, str], output_dir: str) -> Result:
+def ours(
+    uncal: str, references: Mapping[str, str], output_dir: str, parameters: Mapping[str, Mapping[str, Any]]
+) -> Result:
     """Run our stage 1 once; called in a process of its own."""
     from reprocess import laptop
     from reprocess.calibration import (
@@ -94,7 +131,7 @@ def ours(uncal: str, references: Mapping[str, str], output_dir: str) -> Result:
     clock.watch(product, "write", "write_rate", "write_rateints")
     paths: dict[str, Path | None] = {kind: Path(path) for kind, path in references.items()}
     start = time.process_time()
-    laptop.calibrate(Path(uncal), references=paths, parameters={}, output_dir=Path(output_dir, "ours"))
+    laptop.calibrate(Path(uncal), references=paths, parameters=parameters, output_dir=Path(output_dir, "ours"))
     total = time.process_time() - start
     steps = {**clock.seconds, "other": total - sum(clock.seconds.values())}
     return {"imports": imports, "total": total, "peak_bytes": measurement.peak_bytes(), "steps": steps}
@@ -115,18 +152,22 @@ def _peer() -> Path | None:
     return python if python.exists() else None
 
 
-def _write_data(directory: Path, groups: int, scene: Scene) -> Result:
+def _write_data(place: Path, case: Case, scene: Scene) -> Result:
     """Write one exposure and its references; the arguments of a run."""
-    place = directory / str(groups)
     place.mkdir()
-    exposure = scene.exposures(1, groups)[0]
+    exposure = scene.exposures(1, case.groups)[0]
     uncal = place / f"{exposure.dataset}_uncal.fits"
     uncal.write_bytes(scene.level1b(exposure))
     references = {}
-    for kind, key, data in scene.references(groups):
+    for kind, key, data in scene.references(case.groups):
         references[kind] = str(place / Path(key).name)
         Path(references[kind]).write_bytes(data)
-    return {"uncal": str(uncal), "references": references, "output_dir": str(place)}
+    return {
+        "uncal": str(uncal),
+        "references": references,
+        "output_dir": str(place),
+        "parameters": case.parameters,
+    }
 
 
 def _agreement(place: Path) -> Result:
@@ -152,28 +193,6 @@ def _medians(runs: Sequence[Result]) -> Result:
     numbers = measurement.median({name: run[name] for name in ("imports", "total", "peak_bytes")} for run in runs)
     every = [round(run["total"], 2) for run in runs]
     return {**numbers, "steps": measurement.median(run["steps"] for run in runs), "every_total": every}
-
-
-def _show(groups: int, found: Result) -> None:
-    ours, theirs = found["ours"], found.get("official", {"steps": {}})
-    rest = sum(seconds for name, seconds in theirs["steps"].items() if name not in STEPS)
-    rows: list[Sequence[object]] = [(name, ours["steps"].get(name, 0.0), theirs["steps"].get(name)) for name in STEPS]
-    rows += [(name, ours["steps"].get(name, 0.0), None) for name in OURS]
-    left = sum(seconds for name, seconds in ours["steps"].items() if name not in (*STEPS, *OURS))
-    rows.append(("everything else", left, rest if "total" in theirs else None))
-    rows.append(("**whole**, CPU s", ours["total"], theirs.get("total")))
-    peaks = [each.get("peak_bytes") and each["peak_bytes"] / 1e6 for each in (ours, theirs)]
-    rows.append(("peak memory, MB", *peaks))
-    rows.append(("imports, CPU s (not in the whole)", ours["imports"], theirs.get("imports")))
-    filled = [(*row, _ratio(*row[1:])) for row in rows]
-    print(f"\n{groups} groups of 2048 x 2048, CPU seconds, medians")
-    print(measurement.table(("step", "ours", "official", "official/ours"), filled))
-    if found.get("agreement"):
-        print(", ".join(f"{name.replace('_', ' ')}: {value:.2g}" for name, value in found["agreement"].items()))
-
-
-def _ratio(ours: Any, theirs: Any) -> float | None:  # noqa: ANN401 (a cell of a table)
-    return theirs / ours if ours and theirs else None
 
 
 if __name__ == "__main__":

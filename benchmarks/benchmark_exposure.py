@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = {count: _apart(bucket, number=count, workers=count) for count in wanted.workers}
     _show(found, counted["requests"], bucket.server, wanted.exposures)
     content = {"arguments": vars(wanted), "server": bucket.server, "workers": found, "requests": counted["requests"]}
-    measurement.write(f"exposure{bucket.suffix}", content, load)
+    measurement.write(measurement.record(f"exposure{bucket.suffix}", content, load))
 
 
 def run(bucket: str, number: int, workers: int) -> Result:

@@ -49,9 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = {name: _measure(name, bucket, wanted.runs, listing) for name in READERS}
     found["ours"]["same_headers"] = len({one["digest"] for one in found.values() if one["digest"]}) == 1
     _show(found, bucket.server, wanted.objects, size)
-    measurement.write(
-        f"scan{bucket.suffix}", {"arguments": vars(wanted), "server": bucket.server, "readers": found}, load
-    )
+    content = {"arguments": vars(wanted), "server": bucket.server, "readers": found}
+    measurement.write(measurement.record(f"scan{bucket.suffix}", content, load))
 
 
 def read(reader: str, bucket: str, runs: int) -> Result:

@@ -1,4 +1,4 @@
-"""The data: a full frame of NIRCam with stars, saturation, and cosmic rays in two pixels of a hundred, seeded."""
+"""The data: a full frame of NIRCam with stars, saturation, and cosmic rays, seeded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reprocess.simulation.schedule import Exposure, schedule
 
 SEED = 1
 CONTEXT = FIRST_CONTEXT
-_HIT_PIXELS = 0.02
+HIT_PIXELS = 0.02
 _LEAST_DN, _MEAN_DN, _FULL_SCALE = 60, 400.0, 65535
 _BORDER = 4
 _CYCLE = 4  # exposures after which the simulator's schedule of NIRCam comes back to the same detector and pattern
@@ -29,10 +29,11 @@ _DARK_NOISE_DN = 0.5
 
 @dataclass(frozen=True)
 class Scene:
-    """What one detector sees, in up to `groups` groups of `rows` x `rows` pixels."""
+    """What one detector sees, in up to `groups` groups of `rows` x `rows` pixels, of which a share `hits` is hit."""
 
     groups: int
     rows: int = 2048
+    hits: float = HIT_PIXELS
 
     def exposures(self, count: int, groups: int) -> list[Exposure]:
         """Exposures of this scene: their names and times differ, their pixels do not."""
@@ -47,7 +48,7 @@ class Scene:
 
     def level1b(self, exposure: Exposure) -> bytes:
         """Bytes of the Level 1b file of an exposure."""
-        return b"".join(level1b.file_parts(exposure, _hit(self._frames[: exposure.mode.ngroups])))
+        return b"".join(level1b.file_parts(exposure, _hit(self._frames[: exposure.mode.ngroups], self.hits)))
 
     def references(self, groups: int) -> Iterator[tuple[str, str, bytes]]:
         """CRDS type, key and bytes of each reference file; the dark is longer than an exposure of `groups` groups."""
@@ -77,12 +78,12 @@ class Scene:
         return list(ramp.read_out(exposure, self._maps, light))
 
 
-def _hit(frames: Sequence[NDArray[np.uint16]]) -> Iterator[NDArray[np.uint16]]:
-    """Add a jump to two pixels in a hundred, each in a group of its own; reference pixels are spared."""
+def _hit(frames: Sequence[NDArray[np.uint16]], share: float) -> Iterator[NDArray[np.uint16]]:
+    """Add a jump to a share of the pixels, each in a group of its own; reference pixels are spared."""
     random = np.random.default_rng(SEED)
     charge = np.zeros(frames[0].shape, np.float32)
     science = charge[_BORDER:-_BORDER, _BORDER:-_BORDER]
-    hit = random.random(science.shape) < _HIT_PIXELS
+    hit = random.random(science.shape) < share
     science[hit] = _LEAST_DN + random.exponential(_MEAN_DN, int(hit.sum()))
     since = random.integers(1, max(2, len(frames)), charge.shape)
     for number, frame in enumerate(frames):

@@ -130,18 +130,22 @@ def _text(cell: object) -> str:
     return f"{cell:.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
 
 
-def write(name: str, content: Mapping[str, Any], load_before: float) -> None:
-    """Write ``results/<name>.json``: what was measured, when, on what kind of machine, with which versions."""
-    RESULTS.mkdir(exist_ok=True)
+def record(name: str, content: Mapping[str, Any], load_before: float) -> Result:
+    """Put together what was measured, when, on what kind of machine, with which versions."""
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    record = {
+    return {
         "benchmark": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": _machine() | {"load": [round(load_before, 1), round(os.getloadavg()[0], 1)]},
         "versions": {"reprocess": reprocess.__version__, "python": platform.python_version(), **versions},
         **content,
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def write(record: Result) -> None:
+    """Write ``results/<name>.json``."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{record['benchmark']}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _machine() -> Result:

@@ -1,6 +1,7 @@
 """Runs the official stage 1 once and prints what it took; a program of its own, for the environment that has `jwst`.
 
-Usage: official_detector1.py JSON with the keys uncal, references (type to path) and output_dir. Nothing is looked up.
+Usage: official_detector1.py JSON with the keys uncal, references (type to path), parameters (by step) and output_dir.
+Nothing is looked up.
 """
 
 import importlib.metadata
@@ -51,6 +52,8 @@ def main() -> None:
         step = getattr(pipeline, name)
         for kind in step.reference_file_types:
             setattr(step, f"override_{kind}", wanted["references"].get(kind, "N/A"))
+        for parameter, value in wanted["parameters"].get(name, {}).items():
+            setattr(step, parameter, value)
         step.run = timed(step.run, name, seconds)
     start = time.process_time()
     pipeline.run(wanted["uncal"])
