@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from reprocess import __version__, errors, story, worker
-from reprocess.archive import catalogue, judging, keys, partition, root
+from reprocess.archive import catalogue, headers, judging, keys, partition, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
 from reprocess.archive.judging import Judgement
@@ -479,8 +479,7 @@ def _present(archive: Archive, dataset: str) -> partition.Pointer | None:
         blob = archive.store.get(pointers.key(dataset))
     except errors.ObjectMissing:
         return None
-    stamp = blob.stamp
-    return partition.Pointer(dataset, archive.store.url, stamp.key, stamp.size, stamp.etag, blob.data)
+    return headers.read_pointer(blob, dataset=dataset, location=archive.store.url)
 
 
 def _plans(archive: Archive) -> Iterator[Plan]:

@@ -46,12 +46,12 @@ def fingerprint(
     tuple of StepFingerprint
         The pseudo step ``raw``, then one for each step. The last digest stands for the whole.
     """
-    chain = [_link(RAW, 0, _canonical_items(raw), (), "")]
+    chain = [first(raw)]
     for step in steps:
         values = decisive_parameters(parameters[step.name])
         chosen = {kind: references.get(kind) for kind in used_types((step,), parameters)}
         files = tuple((kind, file.name, file.payload) for kind, file in chosen.items() if file is not None)
-        chain.append(_link(step.name, step.revision, _canonical_items(values), files, chain[-1].digest))
+        chain.append(link(step.name, step.revision, _canonical_items(values), files, chain[-1].digest))
     return tuple(chain)
 
 
@@ -78,7 +78,7 @@ def run_key(raw: Mapping[str, str | int], chain: Fingerprint) -> str:
 
 def to_record(chain: Fingerprint) -> list[dict[str, Any]]:
     """Write a fingerprint as JSON values."""
-    return [asdict(link) for link in chain]
+    return [asdict(each) for each in chain]
 
 
 def from_record(chain: Sequence[Mapping[str, Any]]) -> Fingerprint:
@@ -91,23 +91,29 @@ def from_record(chain: Sequence[Mapping[str, Any]]) -> Fingerprint:
     """
     return tuple(
         StepFingerprint(
-            step=str(link["step"]),
-            revision=int(link["revision"]),
-            parameters=tuple((str(name), str(value)) for name, value in link["parameters"]),
-            references=tuple((str(kind), str(name), str(payload)) for kind, name, payload in link["references"]),
-            digest=str(link["digest"]),
+            step=str(each["step"]),
+            revision=int(each["revision"]),
+            parameters=tuple((str(name), str(value)) for name, value in each["parameters"]),
+            references=tuple((str(kind), str(name), str(payload)) for kind, name, payload in each["references"]),
+            digest=str(each["digest"]),
         )
-        for link in chain
+        for each in chain
     )
 
 
-def _link(
+def first(raw: Mapping[str, str | int]) -> StepFingerprint:
+    """Make the link that a chain begins with: the version of the raw object."""
+    return link(RAW, 0, _canonical_items(raw), (), "")
+
+
+def link(
     step: str,
     revision: int,
     parameters: tuple[tuple[str, str], ...],
     files: tuple[tuple[str, str, str], ...],
     before: str,
 ) -> StepFingerprint:
+    """Make the link of a step, after the digest of the one before it."""
     digest = _digest(
         {
             "step": step,

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reprocess import errors
+from reprocess.archive import fingerprint, recipe
 from reprocess.archive.inventory import Found
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
-from reprocess.formats import level1b
+from reprocess.formats import level1b, records
 from reprocess.formats.header import FIRST_BYTES, NeedMore
 from reprocess.storage.store import Blob, ByteRange, RangeRequest, Store
 
@@ -96,8 +97,33 @@ def _pointer(one: Found, request: RangeRequest, answer: Blob | Exception) -> Poi
         raise answer
     if len(answer.data) < answer.stamp.size:
         return RangeRequest(request.key, ByteRange(0, answer.stamp.size), answer.stamp.etag)
-    stamp = answer.stamp
-    return Pointer(one.dataset, one.location, stamp.key, stamp.size, stamp.etag, answer.data)
+    return read_pointer(answer, dataset=one.dataset, location=one.location)
+
+
+def read_pointer(blob: Blob, *, dataset: str, location: str) -> Pointer:
+    """Read a pointer record; what is wrong with it is kept in its place."""
+    place = Pointer(dataset, location, blob.stamp.key, blob.stamp.size, blob.stamp.etag)
+    try:
+        record = records.loads(blob.data, "pointer", name=place.key)
+        chain = fingerprint.from_record(record["fingerprint"])
+        found = replace(
+            place,
+            version=str(record["version"]),
+            software=str(record["software"]),
+            context=str(record["context"]),
+            raw=dict(record["raw"]),
+            recipe=recipe.text(chain),
+            equivalents=tuple(map(str, record["equivalents"])),
+            left=tuple(dict.fromkeys(str(commit["version"]) for commit in record["history"])),
+        )
+        if recipe.chain(found.raw, found.recipe)[-1].digest != chain[-1].digest:
+            raise errors.DamagedRecord(f"{place.key}: its fingerprint has not the digest it claims. Publish again.")
+        return found
+    except errors.ReprocessError as error:
+        return replace(place, error_class=error.outcome_class, error=str(error))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        text = f"{place.key} lacks {error}. Restore it from an earlier version."
+        return replace(place, error_class=errors.DamagedRecord.outcome_class, error=text)
 
 
 def _entry(one: Found, request: RangeRequest, answer: Blob | Exception) -> CatalogueEntry | RangeRequest | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -39,16 +39,60 @@ _INT64 = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A pointer record of ours as it was read: which version of which object, and its bytes."""
+    """A pointer record of ours as a scan read it.
+
+    Attributes
+    ----------
+    dataset : str
+    location, key, size, etag
+        The object that was read.
+    version, software, context : str
+        What readers see, and what made it.
+    raw : mapping
+        Version of the Level 1b object, see `fingerprint.raw_version`.
+    recipe : str
+        See `reprocess.archive.recipe`.
+    equivalents : tuple of str
+        Digests of recipes that were proved to give the same science payload.
+    left : tuple of str
+        Versions that readers saw before.
+    error_class, error : str or None
+        Why the record cannot be used.
+    """
 
     dataset: str
     location: str
     key: str
     size: int
     etag: str
-    data: bytes = b""
+    version: str = ""
+    software: str = ""
+    context: str = ""
+    raw: Mapping[str, str | int] = field(default_factory=dict)
+    recipe: str = ""
+    equivalents: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     error_class: str | None = None
     error: str | None = None
+
+
+_NAMES = pa.list_(pa.string())
+_POINTER: dict[str, Any] = {
+    "dataset": pa.string(),
+    "location": _TEXT,
+    "key": pa.string(),
+    "size": pa.int64(),
+    "etag": pa.string(),
+    "version": pa.string(),
+    "software": _TEXT,
+    "context": _TEXT,
+    "recipe": _TEXT,
+    "equivalents": _NAMES,
+    "left": _NAMES,
+    "error_class": _TEXT,
+    "error": pa.string(),
+}
+_RAW: dict[str, Any] = {"location": _TEXT, "key": pa.string(), "size": pa.int64(), "etag": pa.string()}
 
 
 def entries_to_parquet(entries: Iterable[CatalogueEntry]) -> bytes:
@@ -57,9 +101,8 @@ def entries_to_parquet(entries: Iterable[CatalogueEntry]) -> bytes:
     columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _PLAIN.items()}
     fields = [pa.field(name, kind) for name, kind in _PLAIN.items()]
     for keyword in sorted({keyword for row in rows for keyword in row.header}):
-        column, field = keyword_column(keyword, [row.header.get(keyword) for row in rows])
-        columns[keyword] = column
-        fields.append(field)
+        columns[keyword], described = keyword_column(keyword, [row.header.get(keyword) for row in rows])
+        fields.append(described)
     return _parquet(pa.table(columns, schema=pa.schema(fields)))
 
 
@@ -73,12 +116,12 @@ def entries_from_parquet(data: bytes, *, name: str) -> list[CatalogueEntry]:
     """
     table = _read(data, name)
     plain = {column: table.column(column).to_pylist() for column in _PLAIN}
-    keywords = [field for field in table.schema if field.name not in _PLAIN]
+    keywords = [column for column in table.schema if column.name not in _PLAIN]
     headers: list[dict[str, Card]] = [{} for _ in range(table.num_rows)]
-    for field in keywords:
-        for header, value in zip(headers, cards(table.column(field.name), field), strict=True):
+    for keyword in keywords:
+        for header, value in zip(headers, cards(table.column(keyword.name), keyword), strict=True):
             if value is not None:
-                header[field.name] = value
+                header[keyword.name] = value
     plain["sci_shape"] = [None if shape is None else tuple(shape) for shape in plain["sci_shape"]]
     rows = zip(*plain.values(), headers, strict=True)
     return [CatalogueEntry(**dict(zip((*plain, "header"), row, strict=True))) for row in rows]
@@ -87,10 +130,8 @@ def entries_from_parquet(data: bytes, *, name: str) -> list[CatalogueEntry]:
 def pointers_to_parquet(pointers: Iterable[Pointer]) -> bytes:
     """Write pointers, sorted by key."""
     rows = sorted(pointers, key=lambda pointer: pointer.key)
-    names = ("dataset", "location", "key", "etag", "error_class", "error")
-    columns: dict[str, Any] = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in names}
-    columns["size"] = pa.array([row.size for row in rows], pa.int64())
-    columns["data"] = pa.array([row.data for row in rows], pa.binary())
+    columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _POINTER.items()}
+    columns |= {f"raw_{name}": pa.array([row.raw.get(name) for row in rows], kind) for name, kind in _RAW.items()}
     return _parquet(pa.table(columns))
 
 
@@ -102,7 +143,13 @@ def pointers_from_parquet(data: bytes, *, name: str) -> list[Pointer]:
     DamagedRecord
         The bytes are no such partition.
     """
-    return [Pointer(**row) for row in _read(data, name).to_pylist()]
+    return [_pointer(row) for row in _read(data, name).to_pylist()]
+
+
+def _pointer(row: dict[str, Any]) -> Pointer:
+    raw = {name: row[f"raw_{name}"] for name in _RAW if row[f"raw_{name}"] is not None}
+    lists = {name: tuple(row[name]) for name in ("equivalents", "left")}
+    return Pointer(**{name: row[name] for name in _POINTER} | lists, raw=raw)
 
 
 def keyword_column(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:

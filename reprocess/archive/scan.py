@@ -18,7 +18,7 @@ from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
 from reprocess.storage.store import Store
 
-READER = "1"
+READER = "2"
 """Revision of header reading; raising it makes the next scan read everything again."""
 
 _ATTEMPTS = 8

@@ -14,11 +14,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from reprocess import errors
-from reprocess.archive import fingerprint
+from reprocess.archive import fingerprint, recipe
 from reprocess.archive.partition import Pointer
 from reprocess.calibration.step import Step
 from reprocess.exposure import CatalogueEntry, Fingerprint, Header, Reason, StepFingerprint, Verdict
-from reprocess.formats import records
 
 PACKAGE = "reprocess"
 
@@ -66,7 +65,7 @@ class Published:
         Version of the Level 1b object, see `fingerprint.raw_version`.
     fingerprint : Fingerprint
     equivalents : frozenset of str
-        Last digests of fingerprints that were proved to give the same science payload.
+        Digests of recipes that were proved to give the same science payload from this raw object.
     """
 
     version: str
@@ -101,27 +100,27 @@ class Wanted:
 
 
 def read_pointer(pointer: Pointer) -> Published:
-    """Read a pointer record.
+    """Say what a pointer says.
 
     Raises
     ------
     DamagedRecord
-        The record is unreadable or lacks something.
+        The record could not be read.
     """
     if pointer.error is not None:
         raise errors.DamagedRecord(pointer.error)
-    record = records.loads(pointer.data, "pointer", name=pointer.key)
     try:
-        return Published(
-            version=record["version"],
-            software=record["software"],
-            context=record["context"],
-            raw=record["raw"],
-            fingerprint=fingerprint.from_record(record["fingerprint"]),
-            equivalents=frozenset(record["equivalents"]),
-        )
+        made = recipe.chain(pointer.raw, pointer.recipe)
     except (KeyError, TypeError, ValueError) as error:
-        raise errors.DamagedRecord(f"{pointer.key} lacks {error}. Restore it from an earlier version.") from error
+        raise errors.DamagedRecord(f"{pointer.key} has no usable fingerprint ({error}). Scan again.") from error
+    return Published(
+        version=pointer.version,
+        software=pointer.software,
+        context=pointer.context,
+        raw=pointer.raw,
+        fingerprint=made,
+        equivalents=frozenset(pointer.equivalents),
+    )
 
 
 def judge(
@@ -155,7 +154,7 @@ def judge_published(dataset: str, published: Published, wanted: Wanted) -> Verdi
     """Compare a fingerprint of ours with the target's: the first difference is where work restarts."""
     old, new = published.fingerprint, wanted.fingerprint
     if not old or old[-1].digest != new[-1].digest:
-        if new[-1].digest in published.equivalents:
+        if old and old[0].digest == new[0].digest and recipe.digest(new) in published.equivalents:
             return Verdict(dataset, "current")
         restart = _restart(old, new)
         reasons = _first_of_each(_differences(old, new)) or (Reason("software", restart, new="another order of steps"),)

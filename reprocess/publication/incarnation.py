@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from reprocess import errors
 from reprocess.archive import fingerprint
 from reprocess.archive.catalogue import Candidate
 from reprocess.archive.judging import Judgement
-from reprocess.publication import pointer as pointers
+from reprocess.archive.partition import Pointer
 from reprocess.publication.manifest import prefix
-from reprocess.publication.pointer import Pointer
 from reprocess.storage.store import Store
 
 _AT_ONCE = 16
@@ -44,7 +42,7 @@ def choose_all(
         (
             one.entry.dataset,
             fingerprint.run_key(fingerprint.raw_version(one.entry), one.fingerprint),
-            _pointer(candidate),
+            candidate.pointer,
         )
         for candidate, one in zip(candidates, judgements, strict=True)
         if not one.failure_class and one.verdict.state not in _NO_WORK
@@ -52,14 +50,6 @@ def choose_all(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         chosen = pool.map(lambda each: choose(store, *each, again=each[0] in again), wanted)
         return dict(zip((dataset for dataset, _, _ in wanted), chosen, strict=True))
-
-
-def _pointer(candidate: Candidate) -> Pointer | None:
-    found = candidate.pointer
-    try:
-        return pointers.from_bytes(found.data, name=found.key) if found and not found.error else None
-    except errors.DamagedRecord:
-        return None  # the verdict has said so
 
 
 def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = None, *, again: bool = False) -> int:
@@ -81,8 +71,9 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
     int
         1 for inputs that nobody used yet; the latest one if it is whole and readers have not left it; else one more.
     """
-    present = {pointer.version} if pointer else set()
-    left = {commit.version for commit in pointer.history} - present if pointer else set()
+    usable = pointer if pointer and not pointer.error else None  # the verdict has said what is wrong with it
+    present = {usable.version} if usable else set()
+    left = set(usable.left) - present if usable else set()
     begun, whole = set(present | left), set(present)
     for stamp in store.list(prefix(dataset, run_key + "-").removesuffix("/")):
         version, _, name = stamp.key.removeprefix(prefix(dataset, "").removesuffix("/")).partition("/")

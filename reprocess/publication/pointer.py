@@ -62,7 +62,7 @@ class Pointer:
     context, software, raw, fingerprint
         As in the version's manifest.
     equivalents : tuple of str
-        Last digests of fingerprints that were proved to give the same science payload.
+        Digests of recipes that were proved to give the same science payload from this raw object.
     history : tuple of Commit
         All earlier commits, oldest first.
     """

@@ -43,6 +43,7 @@ class World:
             "raw": fingerprint.raw_version(judgement.entry),
             "fingerprint": fingerprint.to_record(judgement.fingerprint),
             "equivalents": [],
+            "history": [],
         }
         self.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
 

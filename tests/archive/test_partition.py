@@ -85,9 +85,13 @@ class TestPointers:
     """`pointers_to_parquet` and back."""
 
     def test_round_trip(self):
-        """A record's bytes and its error come back as they were."""
+        """What a record says, or its error, comes back as it was."""
+        said = {
+            **{"version": "v-2", "software": "0.1", "context": "jwst_0541.pmap", "recipe": "[]", "left": ("v-1",)},
+            **{"raw": {"location": "s3://r", "key": "k", "size": 5, "etag": "e"}, "equivalents": ("q", "r")},
+        }
         pointers = [
-            Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', b"{}\n"),
+            Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', **said),
             Pointer("b", "s3://x", "pointers/b.json", 3, '"2"', error_class="storage", error="why"),
         ]
 

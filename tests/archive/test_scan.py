@@ -184,7 +184,7 @@ class TestScan:
         assert first.pointers == 2
         assert [product.header["CAL_VER"] for product in one.products] == ["1.20.0"]
         assert one.pointer is None
-        assert b'"b-1"' in two.pointer.data
+        assert two.pointer.etag == archive.head(f"pointers/{dataset(2)}.json").etag
         assert {key for key in archive.reads if key.startswith("pointers/")} == {f"pointers/{dataset(2)}.json"}
 
     def test_object_replaced_meanwhile(self, raw, archive):

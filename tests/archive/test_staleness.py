@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from reprocess import errors
-from reprocess.archive import fingerprint, staleness
+from reprocess.archive import fingerprint, headers, recipe, staleness
 from reprocess.archive.partition import Pointer
 from reprocess.archive.staleness import Wanted
 from reprocess.exposure import CatalogueEntry, Reason, Verdict
 from reprocess.formats import records
+from reprocess.storage.store import Blob, Stamp
 from tests.archive.test_fingerprint import FILES, PARAMETERS, RAW, STEPS, chain
 
 NAMES = {kind: file.name for kind, file in FILES.items()}
@@ -31,9 +32,16 @@ def pointer(link=None, **changes):
         "raw": RAW,
         "fingerprint": fingerprint.to_record(chain() if link is None else link),
         "equivalents": [],
+        "history": [],
         **changes,
     }
-    return Pointer("d", "s3://a", "pointers/d.json", 1, '"p"', records.dumps("pointer", 1, record))
+    return read(records.dumps("pointer", 1, record))
+
+
+def read(data):
+    """A record as a scan reads it."""
+    stamp = Stamp("pointers/d.json", len(data), '"p"')
+    return headers.read_pointer(Blob(data, stamp), dataset="d", location="s3://a")
 
 
 def renamed(kind, name, **changes):
@@ -86,7 +94,8 @@ class TestOurs:
 
     def test_raw_changed(self):
         """A replaced raw object makes everything stale, from the first step on."""
-        verdict = staleness.judge("d", wanted(), pointer=pointer(chain(raw={**RAW, "etag": '"0"'})))
+        before = {**RAW, "etag": '"0"'}
+        verdict = staleness.judge("d", wanted(), pointer=pointer(chain(raw=before), raw=before))
 
         (reason,) = verdict.reasons
         assert (verdict.state, verdict.restart, reason.kind, reason.step) == (
@@ -134,17 +143,20 @@ class TestOurs:
         assert verdict == Verdict("d", "stale-in-name-only", (reason,))
 
     def test_equivalents(self):
-        """A fingerprint that was proved to give the same payload counts as current."""
+        """A recipe that was proved to give the same payload counts as current, for the same raw object."""
         changed = {"references": renamed("gain", "g", payload="new")}
-        proved = pointer(equivalents=[chain(**changed)[-1].digest])
+        proved = pointer(equivalents=[recipe.digest(chain(**changed))])
 
         assert staleness.judge("d", wanted(**changed), pointer=proved) == Verdict("d", "current")
+        assert staleness.judge("d", wanted(**changed, raw={**RAW, "etag": "new"}), pointer=proved).state == "stale"
 
     @pytest.mark.parametrize(
         "damaged",
         [
-            Pointer("d", "s3://a", "pointers/d.json", 1, '"p"', b"{"),
-            Pointer("d", "s3://a", "pointers/d.json", 1, '"p"', b'{"kind":"pointer","schema":1}'),
+            read(b"{"),
+            read(b'{"kind":"pointer","schema":1}'),
+            pointer(raw={"key": "of another exposure"}),
+            Pointer("d", "s3://a", "pointers/d.json", 1, '"p"', recipe="[[1]]"),
             Pointer(
                 "d", "s3://a", "pointers/d.json", 1, '"p"', error_class="storage", error="pointers/d.json: refused"
             ),

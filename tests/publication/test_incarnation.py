@@ -1,7 +1,7 @@
 import pytest
 
+from reprocess.archive.partition import Pointer
 from reprocess.publication import incarnation
-from reprocess.publication.pointer import Commit, Pointer
 from reprocess.storage.memory import MemoryStore
 
 DATASET, RUN = "d1", "0123456789abcdef0123"
@@ -14,8 +14,7 @@ def store(request):
 
 def shown(version, *before):
     """What readers see, and what they saw before."""
-    history = tuple(Commit(each, number, "w", "c") for number, each in enumerate(before, 1))
-    return Pointer(DATASET, version, len(before) + 1, "w", "c", "p", "now", "x.pmap", "0.1", history=history)
+    return Pointer(DATASET, "memory://a", f"pointers/{DATASET}.json", 1, "e", version, "0.1", "x.pmap", left=before)
 
 
 def write(store, number, *names, run=RUN):
