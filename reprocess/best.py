@@ -146,7 +146,7 @@ def _row(
         for context, some in zip(contexts, codes, strict=True)
     }
     differ = tuple(kind for kind in wanted if len({some[kind] for some in codes}) > 1)
-    return Row(0, references, differ, problems[0] if problems else "")
+    return Row(0, references, differ, problems[0].text if problems else "")
 
 
 def record(row: Row) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reprocess import errors
 from reprocess.archive import keys, partition
@@ -117,6 +118,16 @@ class Catalogue:
         """Our published state of one program, by dataset."""
         part = self.generation.parts[POINTERS].get(program)
         return {pointer.dataset: pointer for pointer in read_pointers(self.store, part)} if part else {}
+
+    def tables(self, programs: Sequence[str] | None = None) -> tuple[Any, Any]:
+        """Objects and pointers of all programs, or of some, as tables of pyarrow; see `partition.joined`."""
+        wanted = self.programs if programs is None else programs
+        joined = []
+        for kind, empty in ((OBJECTS, partition.entries_to_parquet([])), (POINTERS, partition.pointers_to_parquet([]))):
+            parts = [part for program in wanted if (part := self.generation.parts[kind].get(program)) is not None]
+            read = [partition.read_table(self.store.get(part.key).data, name=part.key) for part in parts]
+            joined.append(partition.joined([*read, partition.read_table(empty, name=kind)]))
+        return joined[0], joined[1]
 
     def candidates(self, programs: Sequence[str] | None = None) -> Iterator[Candidate]:
         """Each Level 1b object once, in the order of program, dataset and key."""

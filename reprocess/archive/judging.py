@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from reprocess import errors
-from reprocess.archive import fingerprint, staleness
+from reprocess.archive import fingerprint, staleness, verdicts
 from reprocess.archive.catalogue import Candidate
 from reprocess.archive.context import Context
 from reprocess.archive.mirror import mirror
 from reprocess.archive.staleness import Wanted
+from reprocess.archive.verdicts import Question
 from reprocess.calibration import detector1
 from reprocess.calibration.step import Locality, Parameter, Step
 from reprocess.exposure import CatalogueEntry, Fingerprint, Reason, ReferenceFile, Verdict
@@ -192,6 +193,39 @@ def _typed(step: Step, name: str, value: Parameter) -> Parameter:
     )
 
 
+def question(
+    context: Context,
+    edges: tuple[str, ...],
+    *,
+    references: Store,
+    archive: Store,
+    parameters: Parameters,
+    software: str,
+) -> Question:
+    """Make what the rows of a catalogue are judged by.
+
+    Parameters
+    ----------
+    context : Context
+    edges : tuple of str
+        USEAFTER dates of its rules, see `cells.edges_of`.
+    references, archive : Store
+        Where reference files come from, and where they are mirrored to.
+    parameters : mapping
+        What the target gives.
+    software : str
+        Version of this package.
+    """
+    resolved = _Parameters(parameters)
+    return Question(
+        context=context,
+        edges=edges,
+        need=lambda header: verdicts.need_of(header, resolved.of),
+        files=lambda wanted: _mirrored(wanted, references, archive),
+        software=software,
+    )
+
+
 def _check(target: Target, context: Context, software: str) -> None:
     if not staleness.satisfies(software, target.software):
         raise errors.TargetError(
@@ -235,7 +269,12 @@ def _naming(entry: CatalogueEntry, error: Exception) -> str:
 
 def _mirror_all(needs: Iterable[_Need], references: Store, archive: Store) -> _Files:
     """Mirror each file that anybody needs, once; what is wrong with a file is kept in its place."""
-    wanted = sorted({(kind, name) for need in needs for kind, name in need.names.items() if name is not None})
+    return _mirrored({(kind, name) for need in needs for kind, name in need.names.items() if name}, references, archive)
+
+
+def _mirrored(wanted: Iterable[tuple[str, str]], references: Store, archive: Store) -> _Files:
+    """Mirror files, each once; what is wrong with a file is kept in its place."""
+    files = sorted(wanted)
 
     def one(file: tuple[str, str]) -> ReferenceFile | errors.ReprocessError:
         try:
@@ -244,7 +283,7 @@ def _mirror_all(needs: Iterable[_Need], references: Store, archive: Store) -> _F
             return error
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-        return dict(zip(wanted, pool.map(one, wanted), strict=True))
+        return dict(zip(files, pool.map(one, files), strict=True))
 
 
 def _judge(candidate: Candidate, need: _Need | _Failure, files: _Files, software: str) -> Judgement:

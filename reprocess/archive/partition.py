@@ -114,7 +114,11 @@ def entries_from_parquet(data: bytes, *, name: str) -> list[CatalogueEntry]:
     DamagedRecord
         The bytes are no such partition.
     """
-    table = _read(data, name)
+    return entries(read_table(data, name=name))
+
+
+def entries(table: Any) -> list[CatalogueEntry]:  # noqa: ANN401 (pyarrow has no types)
+    """Return the rows of a table of objects."""
     plain = {column: table.column(column).to_pylist() for column in _PLAIN}
     keywords = [column for column in table.schema if column.name not in _PLAIN]
     headers: list[dict[str, Card]] = [{} for _ in range(table.num_rows)]
@@ -143,13 +147,41 @@ def pointers_from_parquet(data: bytes, *, name: str) -> list[Pointer]:
     DamagedRecord
         The bytes are no such partition.
     """
-    return [_pointer(row) for row in _read(data, name).to_pylist()]
+    return pointers(read_table(data, name=name))
+
+
+def pointers(table: Any) -> list[Pointer]:  # noqa: ANN401
+    """Return the rows of a table of pointers."""
+    return [_pointer(row) for row in table.to_pylist()]
 
 
 def _pointer(row: dict[str, Any]) -> Pointer:
     raw = {name: row[f"raw_{name}"] for name in _RAW if row[f"raw_{name}"] is not None}
     lists = {name: tuple(row[name]) for name in ("equivalents", "left")}
     return Pointer(**{name: row[name] for name in _POINTER} | lists, raw=raw)
+
+
+def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Put tables of one kind, of several partitions, into one; a keyword that differs in type becomes JSON text."""
+    fields: dict[str, set[tuple[Any, bool]]] = {}
+    for table in tables:
+        for column in table.schema:
+            fields.setdefault(column.name, set()).add((column.type, _is_json(column)))
+    mixed = {name for name, kinds in fields.items() if len(kinds) > 1}
+    return pa.concat_tables([_with_text(table, mixed) for table in tables], promote_options="default")
+
+
+def _is_json(described: Any) -> bool:  # noqa: ANN401
+    return (described.metadata or {}).get(b"cards") == b"json"
+
+
+def _with_text(table: Any, mixed: set[str]) -> Any:  # noqa: ANN401
+    for place, described in enumerate(table.schema):
+        if described.name in mixed and not _is_json(described):
+            texts = [None if value is None else json.dumps(value) for value in cards(table.column(place), described)]
+            field = pa.field(described.name, _TEXT, metadata=_MIXED)
+            table = table.set_column(place, field, pa.array(texts, _TEXT))
+    return table
 
 
 def keyword_column(name: str, values: Sequence[Card | None]) -> tuple[Any, Any]:
@@ -170,7 +202,7 @@ def cards(column: Any, field: Any) -> list[Card | None]:  # noqa: ANN401 (pyarro
         values: list[Card | None] = chunk.to_pylist()
         return values
     # Each distinct value is decoded once and shared by its rows.
-    read: Callable[[str], Card] = json.loads if (field.metadata or {}).get(b"cards") == b"json" else str
+    read: Callable[[str], Card] = json.loads if _is_json(field) else str
     chunks = chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk]
     cards: list[Card | None] = []
     for part in chunks:
@@ -185,7 +217,14 @@ def _parquet(table: Any) -> bytes:  # noqa: ANN401
     return buffer.getvalue()
 
 
-def _read(data: bytes, name: str) -> Any:  # noqa: ANN401
+def read_table(data: bytes, *, name: str) -> Any:  # noqa: ANN401
+    """Read a partition as a table.
+
+    Raises
+    ------
+    DamagedRecord
+        The bytes are no partition.
+    """
     try:
         return pq.read_table(pa.BufferReader(data), use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:

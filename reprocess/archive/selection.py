@@ -39,6 +39,19 @@ class Names:
         return self._names[number] if number >= 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why nothing can be selected: an outcome class and a sentence."""
+
+    outcome_class: str
+    text: str
+
+    @classmethod
+    def of(cls, error: errors.ReprocessError) -> Problem:
+        """Put an error into words."""
+        return cls(error.outcome_class, str(error))
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a context selects for cells.
@@ -47,12 +60,12 @@ class Selection:
     ----------
     files : mapping of type to int32 array, (cell,)
         Numbers of names; `NO_FILE`, `UNDECIDED` (see `problems`), or `NOT_ASKED` where the cell does not need the type.
-    problems : mapping of cell to str
+    problems : mapping of cell to Problem
         Why a cell could not be decided.
     """
 
     files: Mapping[str, Codes]
-    problems: Mapping[int, str] = field(default_factory=dict)
+    problems: Mapping[int, Problem] = field(default_factory=dict)
 
 
 def select(cells: Cells, context: Context, wanted: Sequence[Sequence[str]], names: Names) -> Selection:
@@ -85,7 +98,7 @@ class _Asked:
     """One context asked about some cells."""
 
     def __init__(self, cells: Cells, context: Context, names: Names, parameters: Sequence[Mapping[str, str]]) -> None:
-        self.problems: dict[int, str] = {}
+        self.problems: dict[int, Problem] = {}
         self._cells = cells
         self._context = context
         self._names = names
@@ -96,7 +109,7 @@ class _Asked:
         found = np.full(len(self._cells.first_row), NOT_ASKED, np.int32)
         for rule, some in self._by_rule(kind, configurations):
             mine = np.flatnonzero(np.isin(self._cells.configuration, some))
-            if isinstance(rule, str):
+            if isinstance(rule, Problem):
                 self.problems |= dict.fromkeys(map(int, mine), rule)
                 found[mine] = UNDECIDED
                 continue
@@ -110,15 +123,15 @@ class _Asked:
 
     def _by_rule(
         self, kind: str, configurations: NDArray[np.int64]
-    ) -> list[tuple[Rule | str | None, NDArray[np.int64]]]:
+    ) -> list[tuple[Rule | Problem | None, NDArray[np.int64]]]:
         """Sort configurations by the rule that applies, or by why there is none."""
         instruments = np.array([self._parameters[one]["META.INSTRUMENT.NAME"] for one in configurations])
-        sorted_out: list[tuple[Rule | str | None, NDArray[np.int64]]] = []
+        sorted_out: list[tuple[Rule | Problem | None, NDArray[np.int64]]] = []
         for instrument in np.unique(instruments):
             try:
-                rule: Rule | str | None = self._context.rule(str(instrument), kind)
+                rule: Rule | Problem | None = self._context.rule(str(instrument), kind)
             except errors.ContextError as error:
-                rule = str(error)
+                rule = Problem.of(error)
             sorted_out.append((rule, configurations[instruments == instrument]))
         return sorted_out
 
@@ -138,7 +151,7 @@ class _Asked:
                 answers[number] = self._names.number(self._ask(rule, cell))
             except (errors.ContextError, errors.MissingKeyword) as error:
                 answers[number] = UNDECIDED
-                self.problems |= dict.fromkeys(map(int, mine[inverse == number]), str(error))
+                self.problems |= dict.fromkeys(map(int, mine[inverse == number]), Problem.of(error))
         found: Codes = answers[inverse]
         return found
 
@@ -152,9 +165,10 @@ class _Asked:
         }
         return self._context.best(parameters, date_text(dated[DATE], dated[TIME]), rule)
 
-    def _dateless(self, cell: int) -> str:
+    def _dateless(self, cell: int) -> Problem:
         try:
             self._cells.instants.text(int(self._cells.first_row[cell]))
         except errors.MissingKeyword as error:
-            return str(error)
-        return "the date of the exposure cannot be read, so no reference file can be selected."
+            return Problem.of(error)
+        text = "The date of the exposure cannot be read, so no reference file can be selected."
+        return Problem(errors.MissingKeyword.outcome_class, text)

@@ -35,7 +35,7 @@ def answers(context, headers, types):
         numbers = {kind: int(found.files[kind][cell]) for kind in types}
         of_row.append(
             {
-                kind: found.problems[cell] if number == selection.UNDECIDED else names.name(number)
+                kind: found.problems[cell].text if number == selection.UNDECIDED else names.name(number)
                 for kind, number in numbers.items()
             }
         )
