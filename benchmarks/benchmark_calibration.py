@@ -111,15 +111,16 @@ def ours(
         saturation,
         superbias,
     )
-    from reprocess.formats import level1b, product, region, tail
+    from reprocess.formats import exposure_file, level1b, product_rows, reference_bands, tail
     from reprocess.formats import reference as reference_format
 
     imports = time.process_time()
     clock = Clock()
-    clock.watch(level1b, "read exposure", "read_entry", "read_slab")
+    clock.watch(level1b, "read exposure", "read_entry")
+    clock.watch(exposure_file.ExposureFile, "read exposure", "read", "__iter__")
     clock.watch(tail, "read exposure", "read_tail")
-    clock.watch(reference_format, "read references", "read_reference")
-    clock.watch(region, "read references", "cut")
+    clock.watch(reference_format, "read references", "open_reference")
+    clock.watch(reference_bands.ReferenceBands, "read references", "read")
     clock.watch(saturation, "saturation", "threshold", "first_saturated", "grow", "flag_groups", "flag_averaged")
     clock.watch(superbias, "superbias", "usable", "subtract")
     clock.watch(refpix, "refpix", "layout", "measure", "subtract")
@@ -127,8 +128,9 @@ def ours(
     clock.watch(dark_current, "dark_current", "match", "groups", "subtract", "average")
     clock.watch(jump, "jump", "detect")
     clock.watch(ramp_fit, "ramp_fit", "fit")
+    clock.watch(detector1, "facts of the exposure", "gather_facts")
     clock.watch(detector1, "between the steps", "calibrate")
-    clock.watch(product, "write", "write_rate", "write_rateints")
+    clock.watch(product_rows.RowFile, "write", "__init__", "write")
     paths: dict[str, Path | None] = {kind: Path(path) for kind, path in references.items()}
     start = time.process_time()
     laptop.calibrate(Path(uncal), references=paths, parameters=parameters, output_dir=Path(output_dir, "ours"))

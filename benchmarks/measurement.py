@@ -49,8 +49,8 @@ class Clock:
             self.seconds[name] += spent - self._inner.pop()
             self._inner[-1] += spent
 
-    def watch(self, owner: ModuleType, stage: str, *names: str) -> None:
-        """Count every call of functions of a module, and what their iterators do, to a stage."""
+    def watch(self, owner: ModuleType | type, stage: str, *names: str) -> None:
+        """Count every call of functions of a module or a class, and what their iterators do, to a stage."""
         for name in names:
             setattr(owner, name, self._timed(getattr(owner, name), stage))
 

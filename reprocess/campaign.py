@@ -10,7 +10,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -121,9 +121,11 @@ def plan(
     ArchiveError
         The archive was never scanned, or nothing says where references come from.
     """
-    candidates = tuple(catalogue.open_catalogue(archive.store).candidates())
+    known = catalogue.open_catalogue(archive.store)
+    shown = None if progress is None else lambda done: progress(done, known.rows, "exposures")
     url = _references_url(archive, references)
-    made = _plan_of(archive, candidates, target, url, again=again, created=created, progress=progress)
+    found = _survey(archive, known.batches(), target, url, again=again, progress=shown)
+    made = _plan_of(archive, found, target, url, again=again, created=created)
     publish.put_once(archive.store, _plan_key(made.digest), plans.to_bytes(made))
     return made
 
@@ -135,41 +137,53 @@ def _references_url(archive: Archive, given: str | None) -> str:
     return url
 
 
-def _plan_of(
+def _survey(
     archive: Archive,
-    candidates: Sequence[catalogue.Candidate],
+    batches: Iterable[judging.Tables],
     target: Target,
     references: str,
     *,
     again: Sequence[str] = (),
-    created: str | None,
-    progress: Progress | None,
-) -> Plan:
-    """Judge candidates, and seal what is to be done with them."""
+    progress: judging.Progress | None = None,
+) -> judging.Survey:
     source = open_url(references, archive.settings)
-    judgements = judging.judge_archive(
-        candidates,
+    return judging.survey(
+        batches,
         context=load_context(source, target.context, archive.settings.cache.path),
         references=source,
         archive=archive.store,
         target=target,
         software=__version__,
-        progress=None if progress is None else lambda done: progress(done, len(candidates), "exposures"),
+        progress=progress,
+        again=frozenset(again),
     )
-    judgements = _made_again(judgements, again)
-    unread = sorted({name for judgement in judgements for name in judgement.parameter_files})
-    if unread:
-        _LOG.warning("parameter files of the context are not applied: %s", ", ".join(unread))
-    limit = target.memory_limit_mb or archive.settings.execution.memory_limit_mb
+
+
+def _plan_of(
+    archive: Archive,
+    found: judging.Survey,
+    target: Target,
+    references: str,
+    *,
+    again: Sequence[str] = (),
+    created: str | None = None,
+) -> Plan:
+    """Seal what is to be done with candidates."""
+    judgements = _made_again(found.judgements, again)
     return planner.plan(
         judgements,
         created=created or _now(),
         software=__version__,
         target=target,
         references=references,
-        memory_limit_bytes=limit * _MEGABYTE,
-        incarnations=incarnation.choose_all(archive.store, candidates, judgements, again=again),
+        memory_limit_bytes=_memory_limit_bytes(archive, target),
+        incarnations=incarnation.choose_all(archive.store, judgements, again=again),
+        settled=found.settled,
     )
+
+
+def _memory_limit_bytes(archive: Archive, target: Target) -> int:
+    return (target.memory_limit_mb or archive.settings.execution.memory_limit_mb) * _MEGABYTE
 
 
 def _made_again(judgements: Sequence[Judgement], again: Sequence[str]) -> tuple[Judgement, ...]:
@@ -453,24 +467,35 @@ def explain(archive: Archive, dataset: str, target: Target | None = None) -> str
     UsageError
         Nothing is known of the dataset.
     """
+    latest = next(_plans(archive), None)
+    item = next((item for item in latest.items if item.dataset == dataset), None) if latest else None
+    if target is None and latest is not None and item is None:
+        target = read_target(latest.target, name=f"target of plan {latest.digest[:12]}")
+    made = latest
     if target is not None:
-        made = _judge_one(archive, dataset, target)
-    else:
-        made = next((each for each in _plans(archive) if any(item.dataset == dataset for item in each.items)), None)
-    item = next((item for item in made.items if item.dataset == dataset), None) if made else None
+        made, item = _judge_one(archive, dataset, target)
     if item is None:
         raise errors.UsageError(
-            f"No plan of {archive.store.url} has a dataset {dataset!r}. Scan and plan first, or give --target."
+            f"The catalogue of {archive.store.url} has no dataset {dataset!r}, or nothing was planned yet. Scan, then "
+            "plan or give --target."
         )
     pointer, _ = pointers.read(archive.store, dataset)
     return story.tell(item, made, pointer)
 
 
-def _judge_one(archive: Archive, dataset: str, target: Target) -> Plan | None:
+def _judge_one(archive: Archive, dataset: str, target: Target) -> tuple[Plan, Item | None]:
+    """Judge a dataset as it is now, and describe it in full even if there is nothing to do."""
     known = catalogue.open_catalogue(archive.store)
-    found = (one for one in known.candidates([keys.program(dataset)]) if one.raw.dataset == dataset)
-    candidates = tuple(replace(one, pointer=_present(archive, dataset)) for one in found)
-    return _plan_of(archive, candidates, target, _references_url(archive, None), created=None, progress=None)
+    batches = known.batches([keys.program(dataset)])
+    objects = [rows for objects, _ in batches if (rows := partition.rows_of(objects, dataset)).num_rows]
+    present = _present(archive, dataset) if objects else None
+    fresh = partition.pointer_table([present] if present else [])
+    tables = [(rows, fresh) for rows in objects]
+    source = _references_url(archive, None)
+    found = _survey(archive, tables, target, source, again=(dataset,))
+    plan = _plan_of(archive, replace(found, judgements=()), target, source)
+    limit = _memory_limit_bytes(archive, target)
+    return plan, next((planner.item(one, limit) for one in found.judgements), None)
 
 
 def _present(archive: Archive, dataset: str) -> partition.Pointer | None:

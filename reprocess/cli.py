@@ -265,14 +265,19 @@ def plan(
 ) -> None:
     """Judge every exposure of ARCHIVE against a target, and write down what is to be done.
 
-    Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first.
+    Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first. --json prints JSON Lines:
+    the plan, then each exposure with its verdict.
     """
     from reprocess import campaign, terminal
 
     opened = _open(ctx, archive)
     with terminal.progress("judging", enabled=not as_json) as progress:
         made = campaign.plan(opened, _read_target(ctx, target), references=references, again=again, progress=progress)
-    _show(terminal.plan_record(made), as_json, lambda _: terminal.plan_text(made, archive))
+    if as_json:
+        for record in terminal.plan_records(made):
+            click.echo(json.dumps(record, sort_keys=True))
+    else:
+        click.echo(terminal.plan_text(made, archive))
 
 
 @main.command(short_help="Do what a plan says: calibrate, publish, report.")
@@ -381,16 +386,28 @@ def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
 @click.option("--reference", "given", multiple=True, metavar="TYPE=PATH", help="A reference file, or N/A.")
 @click.option("--parameter", "parameters", multiple=True, metavar="STEP.NAME=VALUE", help="A parameter.")
 @click.option("--skip", multiple=True, metavar="STEP", help="Leave out a step; may be repeated.")
-@click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the two products go.")
+@click.option("--save-step", "save_steps", multiple=True, metavar="STEP", help="Write the exposure after a step, too.")
+@click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the products go.")
+@click.option("--memory-limit", metavar="SIZE", help="Memory to take at most: 400MB, 2GB, or bytes.")
+@click.option("--threads", type=click.IntRange(min=1, max=256), default=1, show_default=True, help="Bands at a time.")
 @_verbosity
 def calibrate(
-    uncal: str, given: tuple[str, ...], parameters: tuple[str, ...], skip: tuple[str, ...], output_dir: str
+    uncal: str,
+    given: tuple[str, ...],
+    parameters: tuple[str, ...],
+    skip: tuple[str, ...],
+    output_dir: str,
+    memory_limit: str | None,
+    **rest: Any,  # noqa: ANN401
 ) -> None:
     """Calibrate one exposure on this machine, without S3 and without Dask.
 
     Writes <root>_rate.fits and <root>_rateints.fits. TYPE is a CRDS type: mask, saturation, superbias, linearity, dark,
     gain, readnoise, ipc, and for MIRI reset and rscd. A type that is N/A or left out skips the step that needs it; gain
     and readnoise must be there.
+
+    --save-step STEP also writes <root>_STEP.fits, the ramp after that step; for ramp_fit the rates before gain_scale,
+    <root>_0_ramp_fit.fits and <root>_1_ramp_fit.fits. Memory and threads do not change any pixel.
     """
     from reprocess import laptop
 
@@ -399,6 +416,8 @@ def calibrate(
         references=laptop.read_references(given),
         parameters=laptop.read_parameters(parameters, skip),
         output_dir=Path(output_dir),
+        memory_limit_bytes=None if memory_limit is None else laptop.read_size(memory_limit),
+        **rest,
     )
     for path in made:
         click.echo(path)

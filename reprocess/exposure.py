@@ -185,6 +185,32 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Candidates that are what the target asks for already, and alike in all that is told of them.
+
+    Attributes
+    ----------
+    state : str
+        ``current`` or ``stale-in-name-only``.
+    reasons : tuple of Reason
+    instrument, exp_type : str
+        INSTRUME and EXP_TYPE; empty where the header has none.
+    datasets : tuple of str
+        Their names.
+    """
+
+    state: str
+    reasons: tuple[Reason, ...]
+    instrument: str
+    exp_type: str
+    datasets: tuple[str, ...]
+
+
+SETTLED = frozenset(("current", "stale-in-name-only"))
+"""States of verdicts that ask for no work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one unit of work ended.
 

@@ -6,26 +6,37 @@ import contextlib
 import datetime
 import json
 import logging
-import os
-import uuid
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from reprocess import __version__, errors
-from reprocess.archive import judging
-from reprocess.calibration import detector1
+from reprocess import __version__, errors, slabwise
+from reprocess.calibration import dark_current, detector1, irs2
+from reprocess.calibration import parameters as step_parameters
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
 from reprocess.calibration.step import Step
-from reprocess.exposure import Band, CatalogueEntry
-from reprocess.formats import level1b, product, region, tail
+from reprocess.calibration.steps import Parameters
+from reprocess.exposure import CatalogueEntry, Slab
+from reprocess.formats import level1b, product, tail
 from reprocess.formats import reference as reference_format
+from reprocess.formats.exposure_file import ExposureFile
 from reprocess.formats.header import FIRST_BYTES
+from reprocess.formats.product_rows import ProductRows
+from reprocess.formats.reference_bands import ReferenceBands
+from reprocess.planning import bands, slabs
+from reprocess.slab_products import SlabProducts
 from reprocess.storage import open_store
 from reprocess.storage.store import ByteRange, Store
 
 _NOT_APPLICABLE = "N/A"
+_PATTERNS = """
+    ACQ1 ACQ2 BRIGHT1 BRIGHT2 DEEP2 DEEP8 DHS3 DHS4 DHS5 DHS6 DHS7 FAST FASTGRPAVG FASTGRPAVG8 FASTGRPAVG16
+    FASTGRPAVG32 FASTGRPAVG64 FASTR1 FASTR100 FGS FGS60 FGS840 FGS8370 FGSRAPID FINEGUIDE ID MEDIUM2 MEDIUM8
+    MEDIUMDEEP2 MEDIUMDEEP8 NIS NISRAPID NRS NRSIRS2 NRSIRS2RAPID NRSN16R4 NRSN32R8 NRSN8R2 NRSRAPID NRSRAPIDD1
+    NRSRAPIDD2 NRSRAPIDD6 NRSSLOW RAPID SHALLOW2 SHALLOW4 SLOW SLOWR1 TRACK"""
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*((?P<prefix>[kKMGT])(?P<binary>i)?)?[bB]?")
 _LOG = logging.getLogger(__name__)
 
 
@@ -35,7 +46,10 @@ def calibrate(
     references: Mapping[str, Path | None],
     parameters: Mapping[str, Mapping[str, Any]],
     output_dir: Path,
-) -> tuple[Path, Path]:
+    save_steps: Sequence[str] = (),
+    memory_limit_bytes: int | None = None,
+    threads: int = 1,
+) -> tuple[Path, ...]:
     """Calibrate a Level 1b file.
 
     Parameters
@@ -47,53 +61,55 @@ def calibrate(
     parameters : mapping of step to mapping of parameter to value
     output_dir : Path
         Made if it is not there.
+    save_steps : sequence of str
+        Steps after which the exposure is written, too.
+    memory_limit_bytes : int, optional
+        Memory that the process may take. The results do not depend on it, nor on `threads`.
+    threads : int
+        Bands of rows that are calibrated at the same time.
 
     Returns
     -------
     tuple of Path
-        ``<root>_rate.fits`` and ``<root>_rateints.fits``. Both are written whole or not at all.
+        ``<root>_rate.fits`` and ``<root>_rateints.fits``, and the files of `save_steps`. All of them are written whole,
+        or none.
 
     Raises
     ------
     BadData, Unsupported, ReferenceFileError, UsageError
         See the message.
     """
-    store, entry = _entry(uncal)
-    with _naming(uncal.name):
-        steps = detector1.steps_for(entry.header)
-    level1b.check_layout(entry)
-    assert entry.sci_shape is not None
-    readout = Readout.from_header(entry.header, entry.sci_shape, name=uncal.name)
-    resolved = _resolve(steps, parameters)
-    read = {kind: _reference(kind, path, readout) for kind, path in references.items() if path is not None}
-    unknown = sorted(set(references) - set(detector1.reference_types(steps)))
-    if unknown:
-        known = ", ".join(detector1.reference_types(steps))
-        raise errors.UsageError(f"No step reads a {unknown[0]} reference. Types are {known}.")
-    absent = sorted(set(detector1.reference_types(steps)) - set(references))
-    if absent:
-        _LOG.warning("no reference given, so what reads it is skipped: %s", ", ".join(absent))
-    raw = level1b.read_slab(store, entry, Band(0, readout.rows))
-    with _naming(uncal.name):
-        made = detector1.calibrate(raw, read, readout=readout, parameters=resolved)
-    metadata = tail.read_tail(store, entry)
-    keywords = {step.name: step.keyword for step in steps}
-    info = product.ProductInfo(
-        dataset=entry.dataset,
-        created=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
-        software=__version__,
-        context=_NOT_APPLICABLE,
-        statuses={keywords[name]: status for name, status in made.statuses.items()},
-        references={kind: _name(references.get(kind)) for kind in detector1.reference_types(steps)},
-    )
-    rate, rateints = (output_dir / f"{entry.dataset}_{suffix}.fits" for suffix in ("rate", "rateints"))
-    _write(
-        {
-            rate: product.write_rate(made.rate, metadata, info),
-            rateints: product.write_rateints(made.rateints, metadata, info),
-        }
-    )
-    return rate, rateints
+    with contextlib.ExitStack() as files:
+        store, entry = _entry(uncal)
+        with _naming(uncal.name):
+            steps = detector1.steps_for(entry.header)
+        level1b.check_layout(entry)
+        assert entry.sci_shape is not None
+        readout = Readout.from_header(entry.header, entry.sci_shape, name=uncal.name)
+        _check_pattern(readout, uncal.name)
+        resolved = _resolve(steps, parameters)
+        _check_types(steps, references)
+        _check_saved(steps, save_steps)
+        inputs = slabwise.Inputs(
+            exposure=ExposureFile.of(
+                files.enter_context(uncal.open("rb")), entry, zeroframe=detector1.needs_zeroframe(readout, resolved)
+            ),
+            references={
+                kind: _reference(kind, files.enter_context(_open(kind, path)), path.name, readout)
+                for kind, path in references.items()
+                if path is not None
+            },
+            readout=readout,
+            parameters=resolved,
+            save_steps=tuple(dict.fromkeys(save_steps)),
+        )
+        cut = _slabs(inputs, steps, memory_limit_bytes, threads)
+        metadata, info = tail.read_tail(store, entry), _info(entry, steps, references)
+        with _naming(uncal.name), _writing(output_dir), ProductRows(output_dir) as rows:
+            products = SlabProducts(rows, metadata, info, readout)
+            slabwise.calibrate(inputs, cut, products, threads=threads)
+            inputs.exposure.check_unchanged()
+    return tuple(output_dir / name for name in products.names)
 
 
 def read_references(given: Sequence[str]) -> dict[str, Path | None]:
@@ -135,6 +151,21 @@ def read_parameters(given: Sequence[str], skip: Iterable[str]) -> dict[str, dict
     return found
 
 
+def read_size(text: str) -> int:
+    """Read an amount of memory, such as ``400MB``, ``1.5 GiB`` or a number of bytes.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found or float(found["number"]) <= 0:
+        raise errors.UsageError(f"--memory-limit {text!r}: write a size, for example 400MB or 2GB.")
+    power = " KMGT".index((found["prefix"] or " ").upper())
+    return int(float(found["number"]) * (1024 if found["binary"] else 1000) ** power)
+
+
 def _value(text: str) -> Any:  # noqa: ANN401
     try:
         return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
@@ -159,25 +190,91 @@ def _entry(uncal: Path) -> tuple[Store, CatalogueEntry]:
         length = entry.length
 
 
-def _reference(kind: str, path: Path, readout: Readout) -> Reference:
+def _check_pattern(readout: Readout, name: str) -> None:
+    if readout.read_pattern not in _PATTERNS.split():
+        raise errors.Unsupported(f"{name}: READPATT is {readout.read_pattern!r}, which is no readout pattern of JWST.")
+
+
+def _check_types(steps: Sequence[Step], references: Mapping[str, Path | None]) -> None:
+    """Refuse types that no step reads, and say which are missing."""
+    known = detector1.reference_types(steps)
+    unknown = sorted(set(references) - set(known))
+    if unknown:
+        raise errors.UsageError(f"No step reads a {unknown[0]} reference. Types are {', '.join(known)}.")
+    absent = sorted(set(known) - set(references))
+    if absent:
+        _LOG.warning("no reference given, so what reads it is skipped: %s", ", ".join(absent))
+
+
+def _check_saved(steps: Sequence[Step], wanted: Sequence[str]) -> None:
+    names = [step.name for step in steps]
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise errors.UsageError(f"--save-step {unknown[0]}: the exposure has no such step. It has {', '.join(names)}.")
+
+
+def _open(kind: str, path: Path) -> BinaryIO:
     try:
-        data = path.read_bytes()
+        return path.open("rb")
     except OSError as error:
         raise errors.MissingReference(f"{kind} reference {path}: cannot be read ({error.strerror}).") from error
-    whole = reference_format.read_reference(data, kind, path.name)
-    return region.cut(whole, corner=(readout.row_start, readout.column_start), shape=readout.frame_shape)
+
+
+def _reference(kind: str, file: BinaryIO, name: str, readout: Readout) -> ReferenceBands:
+    opened = reference_format.open_reference(file, kind, name)
+    groups = None
+    if kind == "dark":
+        keywords = Reference(type=kind, arrays={}, keywords=opened.keywords, name=name)
+        groups = dark_current.groups_needed(keywords, opened.shape("sci")[-3], readout)
+    corner = (readout.row_start, readout.column_start)
+    return ReferenceBands.of(opened, corner=corner, shape=irs2.reference_shape(kind, readout), groups=groups)
+
+
+def _runs(step: Step, inputs: slabwise.Inputs) -> bool:
+    """Tell whether a step does anything at all: it is not skipped, and what it reads is there."""
+    given = not step.reference_types or any(kind in inputs.references for kind in step.reference_types)
+    return given and not inputs.parameters[step.name].get("skip")
+
+
+def _slabs(
+    inputs: slabwise.Inputs, steps: Sequence[Step], memory_limit_bytes: int | None, threads: int
+) -> tuple[Slab, ...]:
+    """Cut the exposure into slabs that fit the memory."""
+    running = [step for step in steps if _runs(step, inputs)]
+    locality = detector1.locality(running, {step.name: inputs.parameters[step.name] for step in running})
+    rows = bands.band_rows(
+        inputs.readout.raw_shape,
+        locality,
+        reference_bytes=sum(each.bytes_per_pixel for each in inputs.references.values())
+        + (irs2.BYTES_PER_PIXEL if inputs.readout.interleaved else 0),
+        memory_limit_bytes=memory_limit_bytes,
+        threads=threads,
+    )
+    return slabs.cut(inputs.readout.rows, rows, locality.halo_rows)
+
+
+def _info(entry: CatalogueEntry, steps: Sequence[Step], references: Mapping[str, Path | None]) -> product.ProductInfo:
+    """Say what is known of the products before they are made."""
+    return product.ProductInfo(
+        dataset=entry.dataset,
+        created=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
+        software=__version__,
+        context=_NOT_APPLICABLE,
+        statuses={},
+        references={kind: _name(references.get(kind)) for kind in detector1.reference_types(steps)},
+    )
 
 
 def _name(path: Path | None) -> str | None:
     return path.name if path is not None else None
 
 
-def _resolve(steps: Sequence[Step], given: Mapping[str, Mapping[str, Any]]) -> judging.Parameters:
+def _resolve(steps: Sequence[Step], given: Mapping[str, Mapping[str, Any]]) -> Parameters:
     unknown = sorted(set(given) - {step.name for step in detector1.STEPS})
     if unknown:
         known = ", ".join(step.name for step in detector1.STEPS)
         raise errors.UsageError(f"There is no step {unknown[0]!r}. There are {known}.")
-    return judging.resolve_parameters(steps, given)
+    return step_parameters.checked(steps, given)
 
 
 @contextlib.contextmanager
@@ -186,23 +283,19 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except (errors.BadData, errors.Unsupported) as error:
+        if str(error).startswith(name):
+            raise
         raise type(error)(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise errors.OutOfMemory(f"{name}: not enough memory ({error}). Set --memory-limit, or a lower one.") from error
 
 
-def _write(products: Mapping[Path, Iterator[bytes]]) -> None:
-    """Write aside, then move into place: nobody sees half a product, or one without the other."""
-    asides = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in products}
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turn what the system says of files that cannot be written into a sentence."""
     try:
-        for path, blocks in products.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with asides[path].open("xb") as file:
-                file.writelines(blocks)
-        for path, aside in asides.items():
-            os.replace(aside, path)
+        yield
     except OSError as error:
-        place = next(iter(products)).parent
-        raise errors.UsageError(f"{place}: cannot be written ({error.strerror}). Name another --output-dir.") from error
-    finally:
-        for aside in asides.values():
-            with contextlib.suppress(OSError):
-                aside.unlink()
+        raise errors.UsageError(
+            f"{directory}: cannot be written ({error.strerror}). Name another --output-dir."
+        ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reprocess.exposure import Reason
+from reprocess.exposure import SETTLED, Reason
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication.pointer import Pointer
 
@@ -48,7 +48,7 @@ def _lines(item: Item, plan: Plan | None, pointer: Pointer | None) -> Iterator[s
     if item.action == "fail":
         yield f"  It cannot be calibrated ({item.failure_class}): {item.failure}"
         return
-    if pointer is not None and pointer.version == item.version and item.action == "calibrate":
+    if pointer is not None and pointer.version == item.version and item.verdict.state not in SETTLED:
         yield "  That plan was carried out: readers see what it made. Before it:"
     yield f"  {_STATES[item.verdict.state]}"
     # That there is no product has been said.
@@ -57,7 +57,7 @@ def _lines(item: Item, plan: Plan | None, pointer: Pointer | None) -> Iterator[s
         yield f"  - {say(reason)}"
     if item.verdict.restart and reasons:
         yield f"  The earliest step whose inputs changed is {item.verdict.restart}."
-    if item.action == "calibrate":
+    if item.verdict.state not in SETTLED:
         yield f"  Its version is {item.version}."
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -65,36 +64,42 @@ def scan_text(done: Scan) -> str:
     return "\n".join(lines)
 
 
-def plan_record(made: Plan) -> dict[str, Any]:
-    """Put what a plan says into JSON values."""
-    return {
+def plan_records(made: Plan) -> Iterator[dict[str, Any]]:
+    """Put a plan into JSON values: first what it is and how many are what, then each exposure."""
+    yield {
         "digest": made.digest,
         "created": made.created,
         "context": made.context,
         "software": made.software,
-        "candidates": len(made.items),
-        "counts": counts(made.items),
-        "items": [
-            {
-                "dataset": item.dataset,
-                "verdict": item.verdict.state,
-                "restart": item.verdict.restart,
-                "reasons": [asdict(reason) for reason in item.verdict.reasons],
-                "action": item.action,
-                "failure_class": item.failure_class,
-                "failure": item.failure,
-                "version": item.version,
-            }
-            for item in made.items
-        ],
+        "target": made.target,
+        "candidates": made.candidates,
+        "counts": counts(made),
     }
+    failures = {item.dataset: {"class": item.failure_class, "message": item.failure} for item in made.items}
+    for verdict in made.verdicts():
+        failure = failures.get(verdict.dataset, {"class": ""})
+        yield {
+            "dataset": verdict.dataset,
+            "verdict": verdict.state,
+            "reasons": [
+                {"kind": one.kind, "type": one.reference_type, "old": one.old, "new": one.new, "step": one.step}
+                for one in verdict.reasons
+            ],
+            "restart": verdict.restart,
+            **({"failure": failure} if failure["class"] else {}),
+        }
 
 
 def plan_text(made: Plan, archive: str) -> str:
     """Say what a plan holds, and how to run it."""
-    found = counts(made.items)
-    lines = [f"{len(made.items):,} exposures judged against {made.context}, reprocess {made.software}"]
-    for title, name in (("verdicts", "verdict"), ("reasons", "reason"), ("to do", "action")):
+    found = counts(made)
+    lines = [f"{made.candidates:,} exposures judged against {made.context}, reprocess {made.software}"]
+    for title, name in (
+        ("verdicts", "verdict"),
+        ("reasons", "reason"),
+        ("work begins with", "restart"),
+        ("to do", "action"),
+    ):
         lines += [f"{title}:", *(f"  {count:>8,}  {word}" for word, count in found[name].items())]
     failures = [item for item in made.items if item.action == "fail"]
     for item in failures[:_EXAMPLES]:

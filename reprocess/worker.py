@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reprocess import errors
 from reprocess.archive import mirror
-from reprocess.calibration import detector1
+from reprocess.calibration import detector1, irs2
 from reprocess.calibration.rate import Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
 from reprocess.execution.executor import Task
 from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
-from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail
+from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail, zeroframe
 from reprocess.formats import reference as reference_format
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
@@ -229,7 +230,7 @@ class _Desk:
 
     def _reference(self, reference: ReferenceFile, band: Band, columns: slice) -> Reference:
         corner = (self.readout.row_start + band.start, self.readout.column_start + columns.start)
-        shape = (len(band), columns.stop - columns.start)
+        shape = (len(irs2.raw_band(reference.type, band, self.readout)), columns.stop - columns.start)
 
         def read() -> Reference:
             return region.read_region(self.archive, prepared_prefix(reference), corner=corner, shape=shape)
@@ -244,14 +245,24 @@ def _whole(desk: _Desk) -> str:
     item, readout = desk.work.item, desk.readout
     band = Band(0, readout.rows)
     with desk.meter.stage("read"):
-        raw = level1b.read_slab(desk.raw, item.entry, band)
+        raw = level1b.read_slab(desk.raw, item.entry, Band(0, readout.raw_rows))
     with desk.meter.stage("references"):
         references = desk.references(band)
     with desk.meter.stage("calibrate"):
-        made = detector1.calibrate(raw, references, readout=readout, parameters=item.parameters or {})
+        made = detector1.calibrate(
+            raw, references, readout=readout, parameters=item.parameters or {}, zeroframe=_zeroframe(desk, band)
+        )
     del raw, references
     _write(desk, made.rate, made.rateints, made.statuses)
     return WRITTEN
+
+
+def _zeroframe(desk: _Desk, band: Band) -> NDArray[Any] | None:
+    """Read the ZEROFRAME of some rows, if there is one and the rates can depend on it."""
+    if not detector1.needs_zeroframe(desk.readout, desk.work.item.parameters or {}):
+        return None
+    read = zeroframe.reader(desk.raw, desk.work.item.entry)
+    return None if read is None else read(band)
 
 
 def _facts(desk: _Desk) -> str:
@@ -265,9 +276,15 @@ def _facts(desk: _Desk) -> str:
         references = desk.references(whole, early)
         strips = [desk.references(whole, columns=columns) for columns in detector1.edges(readout, parameters)]
     with desk.meter.stage("read"):
-        frames = (block.data for block in level1b.read_frames(desk.raw, item.entry))
+        frames = detector1.Replay(lambda: (block.data for block in level1b.read_frames(desk.raw, item.entry)))
+        first = _zeroframe(desk, whole)
         facts = detector1.gather_facts(
-            frames, references, readout=readout, parameters=parameters, strips=strips or None
+            frames,
+            references,
+            readout=readout,
+            parameters=parameters,
+            strips=strips or None,
+            zeroframes=None if first is None else [first],
         )
     desk.archive.put(desk.facts_key, exposure_facts.to_bytes(facts))
     return STAGED
@@ -282,11 +299,18 @@ def _slab(desk: _Desk) -> str:
     with desk.meter.stage("read"):
         facts = exposure_facts.from_bytes(desk.archive.get(desk.facts_key).data, name=desk.facts_key)
         raw = level1b.read_slab(desk.raw, item.entry, slab.padded)
+        first = _zeroframe(desk, slab.padded)
     with desk.meter.stage("references"):
         references = desk.references(slab.padded)
     with desk.meter.stage("calibrate"):
         made = detector1.calibrate(
-            raw, references, readout=readout, parameters=item.parameters or {}, slab=slab, facts=facts
+            raw,
+            references,
+            readout=readout,
+            parameters=item.parameters or {},
+            slab=slab,
+            facts=facts,
+            zeroframe=first,
         )
     arrays = {f"{kind}-{name}": getattr(getattr(made, kind), name) for kind in ("rate", "rateints") for name in _PLANES}
     with desk.meter.stage("write"):

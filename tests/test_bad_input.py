@@ -200,7 +200,7 @@ class TestKeys:
         )
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.CREATED)
 
-        assert [item.dataset for item in made.items] == [DATASET.format(1)]
+        assert [verdict.dataset for verdict in made.verdicts()] == [DATASET.format(1)]
 
     def test_two_objects_of_one_name(self):
         """Neither is calibrated, both messages name the other one, and the sum closes."""
@@ -249,7 +249,7 @@ class TestChanges:
         assert key(2) in message
         campaign.scan(archive)
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.LATER)
-        assert [item.dataset for item in made.items] == [DATASET.format(1)]
+        assert [verdict.dataset for verdict in made.verdicts()] == [DATASET.format(1)]
 
     @pytest.mark.parametrize("moment", [1, 2, 3])
     @pytest.mark.parametrize("extra", ["", trips.LEAST_MEMORY], ids=["whole", "slabs"])
@@ -319,7 +319,7 @@ class TestReferences:
         assert found["nrcalong"][0] == "published"
         ended, message = found["nrca1"]
         assert ended == "reference"
-        for word in ("nrca1 needs", kind, key.rpartition("/")[2], "again"):
+        for word in ("it needs", kind, key.rpartition("/")[2], "again"):
             assert word in message
 
     def test_missing(self, references):

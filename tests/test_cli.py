@@ -18,7 +18,20 @@ from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
 from tests import trips
 
-COMMANDS = ["init", "scan", "plan", "run", "status", "report", "explain", "verify", "calibrate", "simulate", "demo"]
+COMMANDS = [
+    "init",
+    "scan",
+    "plan",
+    "run",
+    "status",
+    "report",
+    "explain",
+    "verify",
+    "calibrate",
+    "references",
+    "simulate",
+    "demo",
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +74,20 @@ def target(place, name="first"):
     return place / f"sim/targets/{name}.toml"
 
 
+def planned(result):
+    """The first of the lines that `plan --json` prints: the plan."""
+    return json.loads(result.stdout.splitlines()[0])
+
+
+def lines(call, text):
+    """What a command prints, one JSON value each: `plan` prints lines, the others one value."""
+    return text.splitlines() if call[0] == "plan" else [text]
+
+
 @pytest.fixture
 def digest(reprocess, archive, place):
     """Digest of a plan that has not run."""
-    return json.loads(reprocess("plan", archive, "--target", target(place), "--json").stdout)["digest"]
+    return planned(reprocess("plan", archive, "--target", target(place), "--json"))["digest"]
 
 
 def refused(result):
@@ -108,7 +131,7 @@ class TestTrip:
         ]
         for call in calls:
             result = reprocess(*call, "--json")
-            assert json.loads(result.stdout), call
+            assert [json.loads(line) for line in lines(call, result.stdout)], call
             assert result.stderr == "", call
         result = reprocess("simulate", "made", "--exposures", 1, "--shape", "32x32", "--json")
         assert json.loads(result.stdout)["kind"] == "expected"
@@ -153,7 +176,7 @@ class TestExitCodes:
         store.put(key, store.get(key).data[:9000])
         reprocess("init", "arc2", "--raw", tmp_path / "sim/raw", "--references", place / "sim/crds")
         reprocess("scan", "arc2")
-        made = json.loads(reprocess("plan", "arc2", "--target", target(place), "--json").stdout)
+        made = planned(reprocess("plan", "arc2", "--target", target(place), "--json"))
         result = reprocess("run", "arc2", made["digest"], "--json", code=1)
         record = json.loads(result.stdout)
 
@@ -167,7 +190,7 @@ class TestExitCodes:
             store.put(stamp.key, trips.having(store.get(stamp.key).data, "EXP_TYPE", "'NRC_NEW'"))
         reprocess("init", "arc", "--raw", tmp_path / "sim/raw", "--references", place / "sim/crds")
         reprocess("scan", "arc")
-        digest = json.loads(reprocess("plan", "arc", "--target", target(place), "--json").stdout)["digest"]
+        digest = planned(reprocess("plan", "arc", "--target", target(place), "--json"))["digest"]
 
         assert json.loads(reprocess("run", "arc", digest, "--json").stdout)["classes"]["unsupported"] == 2
 
@@ -405,7 +428,7 @@ class TestCalibrate:
             (("--skip", "jmp"), "jmp"),
             (("--parameter", "jump.threshold=4"), "threshold"),
             (("--parameter", "jump=4"), "STEP.NAME=VALUE"),
-            (("--reference", "flat=x"), "x"),
+            (("--reference", "flat=x"), "flat"),
         ],
     )
     def test_failures_leave_nothing(self, reprocess, words, more, named):

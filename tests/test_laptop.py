@@ -130,11 +130,13 @@ class TestFailures:
     def test_a_second_product_that_fails(self, files, before, monkeypatch):
         """When the second product cannot be written, the first one is not there either."""
 
-        def broken(*_):
-            yield b"half"
-            raise errors.ReprocessError("broken")
+        def broken(*given, suffix):
+            yield from layout(*given, suffix=suffix)
+            if suffix == "rateints":
+                raise errors.ReprocessError("broken")
 
-        monkeypatch.setattr(product, "write_rateints", broken)
+        layout = product.layout
+        monkeypatch.setattr(product, "layout", broken)
         with pytest.raises(errors.ReprocessError, match="broken"):
             calibrate(files, before)
 
@@ -148,7 +150,7 @@ class TestFailures:
             (lambda data: b"not FITS" * 1000, errors.BadData),
             (lambda data: trips.without(data, "TFRAME"), errors.MissingKeyword),
             (lambda data: trips.without(data, "NGROUPS"), errors.MissingKeyword),
-            (lambda data: trips.having(data, "EXP_TYPE", "'NRS_IMAGE'"), errors.Unsupported),
+            (lambda data: trips.having(data, "EXP_TYPE", "'FGS_ACQ1'"), errors.Unsupported),
         ],
     )
     def test_bad_files(self, files, before, damage, error):

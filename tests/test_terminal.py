@@ -72,13 +72,16 @@ class TestWords:
         assert "1,195 more; --json lists all" in text
 
     def test_plan_record(self, done):
-        """Each candidate is one record of JSON values, and says what is to be done and why."""
+        """First the plan, then each candidate as one record of JSON values, with its verdict and why."""
         _, made, _ = done
-        record = json.loads(json.dumps(terminal.plan_record(made)))
+        first, *rest = json.loads(json.dumps(list(terminal.plan_records(made))))
 
-        assert record["candidates"] == len(record["items"]) == 4
-        assert {item["action"] for item in record["items"]} == {"calibrate", "fail"}
-        assert all(item["version"] or item["failure"] for item in record["items"])
+        assert first["candidates"] == len(rest) == 4
+        assert first["digest"] == made.digest
+        assert sum(first["counts"]["verdict"].values()) == 4
+        assert {each["verdict"] for each in rest} == {"missing", "unknown"}
+        assert [each["failure"]["class"] for each in rest if "failure" in each] == ["unsupported", "bad-data"]
+        assert all({"kind", "type", "old", "new", "step"} == set(reason) for each in rest for reason in each["reasons"])
 
     def test_scan(self, done):
         """A scan is told in one line unless something is wrong or left out."""

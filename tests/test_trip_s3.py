@@ -67,7 +67,7 @@ class TestTrip:
         assert first.closes
         assert second.closes
         assert {item.verdict.state for item in made.items} >= {"stale"}
-        assert {item.verdict.state for item in last.items} == {"current"}
+        assert {verdict.state for verdict in last.verdicts()} == {"current"}
         assert campaign.verify(archive).problems == ()
 
     def test_nothing_is_left_over(self, s3_endpoint, bucket):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprocess import errors
-from reprocess.archive import keys, partition
+from reprocess.archive import partition
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
 from reprocess.formats import records
@@ -22,6 +22,8 @@ from reprocess.storage.store import Store
 CURRENT = "catalogue/current.json"
 KIND, SCHEMA = "catalogue", 1
 OBJECTS, POINTERS = "objects", "pointers"
+BATCH_ROWS = 1_000_000
+"""Objects that are judged at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +75,6 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One Level 1b object with what exists of its products.
-
-    Attributes
-    ----------
-    raw : CatalogueEntry
-    products : tuple of CatalogueEntry
-        Rate products that somebody else keeps beside it.
-    pointer : Pointer or None
-        Our published version.
-    """
-
-    raw: CatalogueEntry
-    products: tuple[CatalogueEntry, ...] = ()
-    pointer: Pointer | None = None
-
-
-@dataclass(frozen=True)
 class Catalogue:
     """One generation of a catalogue, read partition by partition."""
 
@@ -108,39 +92,44 @@ class Catalogue:
         return sum(part.rows for part in self.generation.parts[OBJECTS].values())
 
     def entries(self, programs: Sequence[str] | None = None) -> Iterator[CatalogueEntry]:
-        """All objects, or those of some programs; two Level 1b objects with one name are marked as such."""
+        """All objects, or those of some programs."""
         for program in self.programs if programs is None else programs:
             part = self.generation.parts[OBJECTS].get(program)
             if part is not None:
-                yield from mark_duplicates(read_entries(self.store, part))
+                yield from read_entries(self.store, part)
 
     def pointers(self, program: str) -> dict[str, Pointer]:
-        """Our published state of one program, by dataset."""
+        """What we have published of one program, by dataset."""
         part = self.generation.parts[POINTERS].get(program)
         return {pointer.dataset: pointer for pointer in read_pointers(self.store, part)} if part else {}
 
-    def tables(self, programs: Sequence[str] | None = None) -> tuple[Any, Any]:
-        """Objects and pointers of all programs, or of some, as tables of pyarrow; see `partition.joined`."""
-        wanted = self.programs if programs is None else programs
+    def batches(self, programs: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[tuple[Any, Any]]:
+        """Objects and pointers of all programs, or of some, as tables of pyarrow (`partition.joined`).
+
+        Parameters
+        ----------
+        programs : sequence of str, optional
+        rows : int
+            Objects that a batch should have; it may have those of one program more.
+        """
+        batch: list[str] = []
+        held = 0
+        for program in self.programs if programs is None else programs:
+            part = self.generation.parts[OBJECTS].get(program)
+            batch, held = [*batch, program], held + (part.rows if part else 0)
+            if held >= rows:
+                yield self._tables(batch)
+                batch, held = [], 0
+        if batch:
+            yield self._tables(batch)
+
+    def _tables(self, programs: Sequence[str]) -> tuple[Any, Any]:
         joined = []
         for kind, empty in ((OBJECTS, partition.entries_to_parquet([])), (POINTERS, partition.pointers_to_parquet([]))):
-            parts = [part for program in wanted if (part := self.generation.parts[kind].get(program)) is not None]
+            parts = [part for program in programs if (part := self.generation.parts[kind].get(program)) is not None]
             read = [partition.read_table(self.store.get(part.key).data, name=part.key) for part in parts]
             joined.append(partition.joined([*read, partition.read_table(empty, name=kind)]))
         return joined[0], joined[1]
-
-    def candidates(self, programs: Sequence[str] | None = None) -> Iterator[Candidate]:
-        """Each Level 1b object once, in the order of program, dataset and key."""
-        for program in self.programs if programs is None else programs:
-            entries = sorted(self.entries([program]), key=lambda entry: (entry.dataset, entry.location, entry.key))
-            products: dict[str, list[CatalogueEntry]] = {}
-            for entry in entries:
-                if entry.level in keys.PRODUCT_LEVELS:
-                    products.setdefault(entry.dataset, []).append(entry)
-            pointers = self.pointers(program)
-            for raw in entries:
-                if raw.level == keys.RAW_LEVEL:
-                    yield Candidate(raw, tuple(products.get(raw.dataset, ())), pointers.get(raw.dataset))
 
 
 def open_catalogue(store: Store) -> Catalogue:
@@ -228,22 +217,6 @@ def remove_superseded(store: Store) -> int:
     for key in old:
         store.delete(key)
     return len(old)
-
-
-def mark_duplicates(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
-    """Give Level 1b objects that claim one dataset name an error each: nobody can know which is meant."""
-    places: dict[str, list[str]] = {}
-    for entry in entries:
-        if entry.level == keys.RAW_LEVEL:
-            places.setdefault(entry.dataset, []).append(f"{entry.location}/{entry.key}")
-    return [_marked(entry, sorted(places.get(entry.dataset, ()))) for entry in entries]
-
-
-def _marked(entry: CatalogueEntry, places: Sequence[str]) -> CatalogueEntry:
-    if entry.level != keys.RAW_LEVEL or len(places) < 2:
-        return entry
-    text = f"{entry.dataset} is the name of {len(places)} objects: {', '.join(places)}. Keep one of them."
-    return replace(entry, error_class=errors.UnparsableKey.outcome_class, error=text)
 
 
 def _payload(generation: Generation) -> dict[str, object]:

@@ -55,7 +55,8 @@ def configurations(table: Any, keywords: Sequence[str]) -> Configurations:  # no
         size *= length
     of_row, count = numbered(code)
     first = first_of_each(of_row, count)
-    return Configurations(of_row.astype(np.int32), first, _headers(table.select(present).take(pa.array(first))))
+    headers = _headers(table.select(present).take(pa.array(first))) if present else ({},) * len(first)
+    return Configurations(of_row.astype(np.int32), first, headers)
 
 
 def numbered(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:

@@ -68,7 +68,7 @@ _NEVER_DEFINED = frozenset(
         "META.INSTRUMENT.GRATING14",
     }
 )
-_UNDEFINED = "UNDEFINED"
+UNDEFINED = "UNDEFINED"
 _OFFLINE = {"CRDS_SERVER_URL": "https://serverless.invalid", "CRDS_OBSERVATORY": "JWST", "CRDS_MODE": "local"}
 _LOCK = threading.RLock()  # crds keeps switches in its modules and in the environment
 
@@ -137,10 +137,14 @@ class Context:
         """
         parameters = parameters_of(header)
         instrument = parameters["META.INSTRUMENT.NAME"]
-        if instrument == _UNDEFINED:
+        if instrument == UNDEFINED:
             raise errors.MissingKeyword("INSTRUME is not in the primary header, so no reference file can be selected.")
         date = date_text(parameters[DATE], parameters[TIME])
         return {kind: self.best(parameters, date, self.rule(instrument, kind)) for kind in types}
+
+    def instruments(self) -> tuple[str, ...]:
+        """List the instruments that the context has rules for, in upper case."""
+        return tuple(sorted(str(name).upper() for name in self._mapping.selections))
 
     def knows(self, instrument: str) -> bool:
         """Tell whether the context has rules for an instrument."""
@@ -157,7 +161,7 @@ class Context:
 
     def parameter_types(self, header: Header) -> tuple[str, ...]:
         """List the types of parameter files (``pars-...``) that the context has rules on for an instrument."""
-        instrument = _condition(header.get("INSTRUME", _UNDEFINED))
+        instrument = _condition(header.get("INSTRUME", UNDEFINED))
         if instrument not in self._parameter_types:
             kinds = self._imap(instrument).get_filekinds()
             self._parameter_types[instrument] = tuple(sorted(kind for kind in kinds if kind.startswith("pars-")))
@@ -181,7 +185,7 @@ class Context:
         """
         if rule is None:
             return None
-        values = tuple([parameters.get(parameter, _UNDEFINED) for parameter in rule.parameters])
+        values = tuple([parameters.get(parameter, UNDEFINED) for parameter in rule.parameters])
         # Between two USEAFTER dates of a rule every date has the same answer.
         question = (rule.name, bisect.bisect_right(rule.edges, date), values)
         try:
@@ -300,7 +304,7 @@ def load_context(references: Store, name: str, cache_dir: Path) -> Context:
 def parameters_of(header: Header) -> dict[str, str]:
     """Return what rules match, from FITS keywords, by the names and in the form in which rules have them."""
     get = header.get
-    return {name: _condition(get(keyword, _UNDEFINED)) for name, keyword in KEYWORDS.items()}
+    return {name: _condition(get(keyword, UNDEFINED)) for name, keyword in KEYWORDS.items()}
 
 
 @functools.lru_cache(maxsize=65536, typed=True)
@@ -322,7 +326,7 @@ def date_text(day: str, time: str) -> str:
     from crds.core import timestamp
 
     try:
-        if _UNDEFINED in (day, time):
+        if UNDEFINED in (day, time):
             raise ValueError("one of them is missing")
         return str(timestamp.reformat_date(f"{day} {time}"))
     except Exception as error:

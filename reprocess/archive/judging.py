@@ -1,27 +1,30 @@
-"""Judging: every candidate of a catalogue against a target, each distinct question asked once.
+"""Judging: the rows of a catalogue against a target.
 
-This is the only place of the archive that brings rules, reference files and fingerprints together. It reads rules and
-reference files, and it copies files into the mirror; it reads no pixels.
+This is the only place of the archive that brings rules, reference files and fingerprints together. It reads rules,
+parameter files and reference files, and it copies files into the mirror; it reads no pixels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from reprocess import errors
-from reprocess.archive import fingerprint, staleness, verdicts
-from reprocess.archive.catalogue import Candidate
+from reprocess.archive import cells, configurations, fingerprint, partition, staleness, verdicts
 from reprocess.archive.context import Context
-from reprocess.archive.mirror import mirror
-from reprocess.archive.staleness import Wanted
-from reprocess.archive.verdicts import Question
+from reprocess.archive.mirror import fetch, mirror
+from reprocess.archive.partition import Pointer
+from reprocess.archive.verdicts import Judged, Question
 from reprocess.calibration import detector1
 from reprocess.calibration.step import Locality, Parameter, Step
-from reprocess.exposure import CatalogueEntry, Fingerprint, Reason, ReferenceFile, Verdict
-from reprocess.formats import level1b
+from reprocess.exposure import SETTLED, CatalogueEntry, Fingerprint, ReferenceFile, Settled, Verdict
+from reprocess.formats import level1b, parameter_file
 from reprocess.storage.store import Store
 from reprocess.target import Target
 
@@ -31,11 +34,12 @@ _NOTHING = Locality()
 
 Parameters = Mapping[str, Mapping[str, Parameter]]
 Progress = Callable[[int], None]
+Tables = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of one candidate before anything is planned.
+    """What is known of one candidate that something is to be done for, or that fails.
 
     Attributes
     ----------
@@ -45,16 +49,16 @@ class Judgement:
     references : tuple of ReferenceFile
         Files that the steps read, sorted by type.
     parameters : mapping of step to mapping of parameter to value
-        Every parameter of every step.
+        Every parameter of every step: the code's default, the context's parameter file, the target, the later weighs
+        more.
     fingerprint : Fingerprint
         What the target gives.
     locality : Locality
         What the steps together must see.
     failure_class, failure : str
         Why it cannot be calibrated: an outcome class and a sentence; empty when it can.
-    parameter_files : tuple of str
-        Parameter files (``pars-...``) that the context selects for these steps. They are told and not applied:
-        parameters are the defaults of the code and what the target says.
+    pointer : Pointer or None
+        What we have published.
     """
 
     entry: CatalogueEntry
@@ -65,32 +69,30 @@ class Judgement:
     locality: Locality = _NOTHING
     failure_class: str = ""
     failure: str = ""
-    parameter_files: tuple[str, ...] = ()
+    pointer: Pointer | None = None
 
 
 @dataclass(frozen=True)
-class _Need:
-    """What one candidate needs, as far as its header tells: steps, their parameters, a file name for each type."""
+class Survey:
+    """Every candidate, judged.
 
-    steps: tuple[Step, ...]
-    parameters: Parameters
-    names: Mapping[str, str | None]
-    parameter_files: tuple[str, ...]
+    Attributes
+    ----------
+    judgements : tuple of Judgement
+        Those that something is to be done for, and those that fail, in the order of the catalogue.
+    settled : tuple of Settled
+        All others.
+    """
 
-
-@dataclass(frozen=True)
-class _Failure:
-    """Why a candidate cannot be calibrated."""
-
-    outcome_class: str
-    text: str
+    judgements: tuple[Judgement, ...]
+    settled: tuple[Settled, ...] = field(default=())
 
 
 _Files = Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError]
 
 
-def judge_archive(
-    candidates: Iterable[Candidate],
+def survey(
+    batches: Iterable[Tables],
     *,
     context: Context,
     references: Store,
@@ -98,13 +100,14 @@ def judge_archive(
     target: Target,
     software: str,
     progress: Progress | None = None,
-) -> tuple[Judgement, ...]:
+    again: frozenset[str] = frozenset(),
+) -> Survey:
     """Judge candidates: select references, mirror them, compute fingerprints, compare with what is published.
 
     Parameters
     ----------
-    candidates : iterable of Candidate
-        Usually ``catalogue.candidates()``, or those of them that somebody chose.
+    batches : iterable of (objects, pointers)
+        Tables of some programs each, see `catalogue.Catalogue.batches`.
     context : Context
         The context that the target names.
     references : Store
@@ -116,11 +119,13 @@ def judge_archive(
         Version of this package.
     progress : callable, optional
         Called with the number of candidates judged so far.
+    again : frozenset of str
+        Datasets that are described in full even if they are settled.
 
     Returns
     -------
-    tuple of Judgement
-        One for each candidate, in their order. What is wrong with one candidate fails that one alone.
+    Survey
+        What is wrong with one candidate fails that one alone.
 
     Raises
     ------
@@ -130,29 +135,193 @@ def judge_archive(
         The archive or the store of references does not answer.
     """
     _check(target, context, software)
-    parameters = _Parameters(target.parameters)
-    needs = [(candidate, _need(candidate.raw, context, parameters)) for candidate in candidates]
-    files = _mirror_all((need for _, need in needs if isinstance(need, _Need)), references, archive)
-    judgements = []
-    for candidate, need in needs:
-        judgements.append(_judge(candidate, need, files, software))
+    asked = question(context, references=references, archive=archive, parameters=target.parameters, software=software)
+    judgements: list[Judgement] = []
+    settled: dict[Settled, list[str]] = defaultdict(list)
+    done = 0
+    for objects, pointers in batches:
+        judged = verdicts.judge(objects, pointers, asked)
+        resting = np.isin(judged.states(), list(SETTLED))
+        if again:
+            resting &= ~np.isin(judged.table.column("dataset").to_pylist(), list(again))
+        for kind, datasets in _settled(judged, resting):
+            settled[kind].extend(datasets)
+        judgements += _judgements(judged, np.flatnonzero(~resting), software)
+        done += judged.table.num_rows
         if progress:
-            progress(len(judgements))
-    return tuple(judgements)
+            progress(done)
+    return Survey(tuple(judgements), tuple(replace(kind, datasets=tuple(names)) for kind, names in settled.items()))
+
+
+def _settled(judged: Judged, resting: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[Settled, list[str]]]:
+    """Yield settled rows that are alike in all that is told of them, with their names."""
+    rows = np.flatnonzero(resting)
+    found = configurations.configurations(judged.table.take(rows), ("INSTRUME", "EXP_TYPE"))
+    code, count = configurations.numbered(judged.group_of_row[rows] * max(1, len(found.headers)) + found.of_row)
+    first = configurations.first_of_each(code, count)
+    order = np.argsort(code, kind="stable")
+    ends = np.cumsum(np.bincount(code, minlength=count))
+    datasets = judged.table.column("dataset").take(rows[order]).to_pylist()
+    begin = 0
+    for number, end in zip(range(count), map(int, ends), strict=True):
+        verdict = judged.verdicts[int(judged.group_of_row[rows[first[number]]])]
+        header = found.headers[int(found.of_row[first[number]])]
+        instrument, exp_type = (str(header.get(keyword, "")) for keyword in ("INSTRUME", "EXP_TYPE"))
+        yield Settled(verdict.state, verdict.reasons, instrument, exp_type, ()), datasets[begin:end]
+        begin = end
+
+
+def _judgements(judged: Judged, rows: np.ndarray[Any, np.dtype[np.int64]], software: str) -> Iterator[Judgement]:
+    """Describe rows one by one, in the order of program, dataset and key."""
+    entries = partition.entries(judged.table.take(rows))
+    places = judged.pointer_of_row[rows]
+    known = places[places >= 0]
+    pointers = dict(zip(map(int, known), partition.pointers(judged.pointers.take(known)), strict=True))
+    each = sorted(zip(entries, map(int, rows), map(int, places), strict=True), key=lambda one: _order(one[0]))
+    for entry, row, place in each:
+        yield _judgement(judged, entry, row, pointers.get(place), software)
+
+
+def _order(entry: CatalogueEntry) -> tuple[str, str, str]:
+    return entry.dataset, entry.location, entry.key
+
+
+def _judgement(judged: Judged, entry: CatalogueEntry, row: int, pointer: Pointer | None, software: str) -> Judgement:
+    recipe, verdict = judged.recipes[int(judged.recipe_of_row[row])], judged.verdict(row)
+    problem = _problem(judged, entry, row)
+    if problem:
+        return Judgement(
+            entry, verdicts.undecided(entry.dataset, problem[0]), failure_class=problem[0], failure=problem[1]
+        )
+    return Judgement(
+        entry=entry,
+        verdict=verdict,
+        references=tuple(recipe.files[kind] for kind in sorted(recipe.files)),
+        parameters=recipe.parameters,
+        fingerprint=recipe.wanted(fingerprint.raw_version(entry), software).fingerprint,
+        locality=detector1.locality(recipe.steps, recipe.parameters),
+        pointer=pointer,
+    )
+
+
+def _problem(judged: Judged, entry: CatalogueEntry, row: int) -> tuple[str, str] | None:
+    """Return why a candidate cannot be calibrated: a class and a sentence."""
+    if entry.error is not None:
+        return entry.error_class or errors.BadData.outcome_class, entry.error
+    if judged.twice[row]:
+        return errors.UnparsableKey.outcome_class, _twice(judged, entry.dataset)
+    recipe = judged.recipes[int(judged.recipe_of_row[row])]
+    try:
+        if recipe.steps:  # a layout is promised for exposures that could be calibrated
+            level1b.check_layout(entry)
+    except errors.BadData as error:
+        return error.outcome_class, _naming(entry, str(error))
+    return (recipe.problem_class, _naming(entry, recipe.problem)) if recipe.problem else None
+
+
+def _twice(judged: Judged, dataset: str) -> str:
+    rows = partition.rows_of(judged.table, dataset)
+    places = sorted(f"{row['location']}/{row['key']}" for row in rows.select(["location", "key"]).to_pylist())
+    return f"{dataset} is the name of {len(places)} objects: {', '.join(places)}. Keep one of them."
+
+
+def _naming(entry: CatalogueEntry, text: str) -> str:
+    return text if entry.dataset in text else f"{entry.key}: {text}"
+
+
+def question(context: Context, *, references: Store, archive: Store, parameters: Parameters, software: str) -> Question:
+    """Make what the rows of a catalogue are judged by.
+
+    Parameters
+    ----------
+    context : Context
+    references, archive : Store
+        Where reference files come from, and where they are mirrored to.
+    parameters : mapping
+        What the target gives.
+    software : str
+        Version of this package.
+    """
+    return Question(
+        context=context,
+        edges=cells.edges_of([context], context.instruments()),
+        parameters=_Parameters(parameters, references).of,
+        files=lambda wanted: mirrored(wanted, references, archive),
+        software=software,
+    )
 
 
 class _Parameters:
-    """Parameters by chain of steps: candidates with the same steps share one set."""
+    """Parameters by chain of steps and parameter files: candidates that have both in common share one set."""
 
-    def __init__(self, given: Parameters) -> None:
+    def __init__(self, given: Parameters, references: Store) -> None:
         self._given = given
-        self._resolved: dict[tuple[str, ...], Parameters] = {}
+        self._references = references
+        self._read: dict[str, Mapping[str, parameter_file.Values]] = {}
+        self._resolved: dict[tuple[Any, ...], Parameters] = {}
 
-    def of(self, steps: Sequence[Step]) -> Parameters:
-        chain = tuple(step.name for step in steps)
-        if chain not in self._resolved:
-            self._resolved[chain] = resolve_parameters(steps, self._given)
-        return self._resolved[chain]
+    def of(self, steps: Sequence[Step], files: Mapping[str, str | None]) -> Parameters:
+        """Return every parameter of every step.
+
+        Raises
+        ------
+        Unsupported
+            A step is asked for that cannot be run, or a file sets what this version does not know.
+        ReferenceFileError
+            A file is missing or damaged.
+        """
+        key = tuple(step.name for step in steps), tuple(sorted(name for name in files.values() if name))
+        if key not in self._resolved:
+            # What a pipeline's file says of a step weighs more than the step's own file.
+            order = sorted(files.items(), key=lambda item: item[0] == verdicts.PIPELINE)
+            told: dict[str, dict[str, Any]] = {}
+            for name in (name for _, name in order if name is not None):
+                for step, values in self._file(name).items():
+                    told.setdefault(step, {}).update(_known(steps, step, values, name))
+            for step, values in self._given.items():
+                told.setdefault(step, {}).update(values)
+            self._resolved[key] = resolve_parameters(steps, told)
+        return self._resolved[key]
+
+    def _file(self, name: str) -> Mapping[str, parameter_file.Values]:
+        if name not in self._read:
+            self._read[name] = parameter_file.read_parameters(fetch(self._references, name), name)
+        return self._read[name]
+
+
+# What steps of the official pipeline have for their surroundings; nothing of it changes a pixel.
+_SURROUNDINGS = frozenset(
+    {
+        "input_dir",
+        "output_dir",
+        "output_ext",
+        "output_file",
+        "output_use_index",
+        "output_use_model",
+        "post_hooks",
+        "pre_hooks",
+        "save_calibrated_ramp",
+        "save_results",
+        "search_output_file",
+        "suffix",
+        "update_hdrtab",
+    }
+)
+
+
+def _known(steps: Sequence[Step], step: str, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what a parameter file says of a step that an exposure has."""
+    found = next((each for each in steps if each.name == step), None)
+    if found is None:
+        return {}
+    chosen = {key: value for key, value in values.items() if key not in _SURROUNDINGS}
+    unknown = sorted(set(chosen) - set(found.parameters))
+    if unknown and chosen.get("skip", found.parameters.get("skip")) is not True:
+        raise errors.Unsupported(f"{name} sets {step}.{unknown[0]}, which this version does not have. Use a newer one.")
+    try:
+        return {key: _typed(found, key, value) for key, value in chosen.items() if key in found.parameters}
+    except errors.TargetError as error:
+        raise errors.DamagedReference(f"{name}: {error} Take another context.") from error
 
 
 def resolve_parameters(steps: Sequence[Step], given: Parameters) -> Parameters:
@@ -193,39 +362,6 @@ def _typed(step: Step, name: str, value: Parameter) -> Parameter:
     )
 
 
-def question(
-    context: Context,
-    edges: tuple[str, ...],
-    *,
-    references: Store,
-    archive: Store,
-    parameters: Parameters,
-    software: str,
-) -> Question:
-    """Make what the rows of a catalogue are judged by.
-
-    Parameters
-    ----------
-    context : Context
-    edges : tuple of str
-        USEAFTER dates of its rules, see `cells.edges_of`.
-    references, archive : Store
-        Where reference files come from, and where they are mirrored to.
-    parameters : mapping
-        What the target gives.
-    software : str
-        Version of this package.
-    """
-    resolved = _Parameters(parameters)
-    return Question(
-        context=context,
-        edges=edges,
-        need=lambda header: verdicts.need_of(header, resolved.of),
-        files=lambda wanted: _mirrored(wanted, references, archive),
-        software=software,
-    )
-
-
 def _check(target: Target, context: Context, software: str) -> None:
     if not staleness.satisfies(software, target.software):
         raise errors.TargetError(
@@ -242,38 +378,8 @@ def _check(target: Target, context: Context, software: str) -> None:
             _typed(step, name, value)
 
 
-def _need(entry: CatalogueEntry, context: Context, parameters: _Parameters) -> _Need | _Failure:
-    """Find out what a candidate needs from its header alone, or why it cannot be calibrated."""
-    if entry.error is not None:
-        return _Failure(entry.error_class or errors.BadData.outcome_class, entry.error)
-    try:
-        steps = detector1.steps_for(entry.header)
-        level1b.check_layout(entry)
-        resolved = parameters.of(steps)
-        names = context.best_references(entry.header, fingerprint.used_types(steps, resolved))
-        return _Need(steps, resolved, names, _parameter_files(entry, context, steps))
-    except (errors.BadData, errors.Unsupported, errors.ReferenceFileError) as error:
-        return _Failure(error.outcome_class, _naming(entry, error))
-
-
-def _parameter_files(entry: CatalogueEntry, context: Context, steps: Sequence[Step]) -> tuple[str, ...]:
-    ours = {f"pars-{step.name.replace('_', '')}step" for step in steps} | {"pars-detector1pipeline"}
-    types = [kind for kind in context.parameter_types(entry.header) if kind in ours]
-    selected = context.best_references(entry.header, types) if types else {}
-    return tuple(sorted(name for name in selected.values() if name is not None))
-
-
-def _naming(entry: CatalogueEntry, error: Exception) -> str:
-    return str(error) if entry.dataset in str(error) else f"{entry.key}: {error}"
-
-
-def _mirror_all(needs: Iterable[_Need], references: Store, archive: Store) -> _Files:
-    """Mirror each file that anybody needs, once; what is wrong with a file is kept in its place."""
-    return _mirrored({(kind, name) for need in needs for kind, name in need.names.items() if name}, references, archive)
-
-
-def _mirrored(wanted: Iterable[tuple[str, str]], references: Store, archive: Store) -> _Files:
-    """Mirror files, each once; what is wrong with a file is kept in its place."""
+def mirrored(wanted: Iterable[tuple[str, str]], references: Store, archive: Store) -> _Files:
+    """Mirror files, given by type and name, each once; what is wrong with a file is kept in its place."""
     files = sorted(wanted)
 
     def one(file: tuple[str, str]) -> ReferenceFile | errors.ReprocessError:
@@ -284,32 +390,3 @@ def _mirrored(wanted: Iterable[tuple[str, str]], references: Store, archive: Sto
 
     with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
         return dict(zip(files, pool.map(one, files), strict=True))
-
-
-def _judge(candidate: Candidate, need: _Need | _Failure, files: _Files, software: str) -> Judgement:
-    entry = candidate.raw
-    if isinstance(need, _Failure):
-        return _failed(entry, need)
-    chosen = {kind: files[kind, name] for kind, name in need.names.items() if name is not None}
-    for kind, file in chosen.items():
-        if isinstance(file, errors.ReprocessError):
-            return _failed(
-                entry, _Failure(errors.ReferenceFileError.outcome_class, f"{entry.dataset} needs {kind}: {file}")
-            )
-    read = {kind: file for kind, file in chosen.items() if isinstance(file, ReferenceFile)}
-    chain = fingerprint.fingerprint(fingerprint.raw_version(entry), need.steps, need.parameters, read)
-    wanted = Wanted(chain, need.steps, need.names, need.parameters, software)
-    return Judgement(
-        entry=entry,
-        verdict=staleness.judge(entry.dataset, wanted, pointer=candidate.pointer, products=candidate.products),
-        references=tuple(read[kind] for kind in sorted(read)),
-        parameters=need.parameters,
-        fingerprint=chain,
-        locality=detector1.locality(need.steps, need.parameters),
-        parameter_files=need.parameter_files,
-    )
-
-
-def _failed(entry: CatalogueEntry, failure: _Failure) -> Judgement:
-    verdict = Verdict(entry.dataset, "unknown", (Reason("undecidable", fingerprint.RAW, old=failure.outcome_class),))
-    return Judgement(entry, verdict, failure_class=failure.outcome_class, failure=failure.text)

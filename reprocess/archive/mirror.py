@@ -51,7 +51,7 @@ def mirror(references: Store, archive: Store, *, type: str, name: str) -> Refere
     known = _indexed(archive, type, name)
     if known is not None:
         return known
-    data = _fetch(references, name)
+    data = fetch(references, name)
     copied = ReferenceFile(
         type=type,
         name=name,
@@ -78,7 +78,14 @@ def _indexed(archive: Store, type: str, name: str) -> ReferenceFile | None:
     return found
 
 
-def _fetch(references: Store, name: str) -> bytes:
+def fetch(references: Store, name: str) -> bytes:
+    """Read a file from where references come from.
+
+    Raises
+    ------
+    MissingReference
+        It is not there.
+    """
     for key in _places(name):
         try:
             return references.get(key).data

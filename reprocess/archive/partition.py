@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reprocess import errors
@@ -133,10 +134,15 @@ def entries(table: Any) -> list[CatalogueEntry]:  # noqa: ANN401 (pyarrow has no
 
 def pointers_to_parquet(pointers: Iterable[Pointer]) -> bytes:
     """Write pointers, sorted by key."""
+    return _parquet(pointer_table(pointers))
+
+
+def pointer_table(pointers: Iterable[Pointer]) -> Any:  # noqa: ANN401
+    """Put pointers into a table, sorted by key."""
     rows = sorted(pointers, key=lambda pointer: pointer.key)
     columns = {name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in _POINTER.items()}
     columns |= {f"raw_{name}": pa.array([row.raw.get(name) for row in rows], kind) for name, kind in _RAW.items()}
-    return _parquet(pa.table(columns))
+    return pa.table(columns)
 
 
 def pointers_from_parquet(data: bytes, *, name: str) -> list[Pointer]:
@@ -169,6 +175,11 @@ def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401
             fields.setdefault(column.name, set()).add((column.type, _is_json(column)))
     mixed = {name for name, kinds in fields.items() if len(kinds) > 1}
     return pa.concat_tables([_with_text(table, mixed) for table in tables], promote_options="default")
+
+
+def rows_of(table: Any, dataset: str) -> Any:  # noqa: ANN401
+    """Return the rows of one dataset."""
+    return table.filter(pc.equal(table.column("dataset"), dataset))
 
 
 def _is_json(described: Any) -> bool:  # noqa: ANN401

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from reprocess import errors
 from reprocess.archive.cells import NO_DATE, Cells
-from reprocess.archive.context import DATE, TIME, Context, Rule, date_text, parameters_of
+from reprocess.archive.context import DATE, TIME, UNDEFINED, Context, Rule, date_text, parameters_of
 
 NO_FILE, UNDECIDED, NOT_ASKED = -1, -2, -3
 
 Codes = NDArray[np.int32]
+
+_NO_INSTRUMENT = "INSTRUME is not in the primary header, so no reference file can be selected."
 
 
 class Names:
@@ -131,7 +133,7 @@ class _Asked:
             try:
                 rule: Rule | Problem | None = self._context.rule(str(instrument), kind)
             except errors.ContextError as error:
-                rule = Problem.of(error)
+                rule = Problem.of(error if instrument != UNDEFINED else errors.MissingKeyword(_NO_INSTRUMENT))
             sorted_out.append((rule, configurations[instruments == instrument]))
         return sorted_out
 

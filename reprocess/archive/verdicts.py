@@ -27,23 +27,35 @@ from reprocess.exposure import CatalogueEntry, Header, Reason, ReferenceFile, Ve
 Parameters = Mapping[str, Mapping[str, Parameter]]
 Numbers = NDArray[np.int64]
 
-STEP_KEYWORDS = ("EXP_TYPE", "READPATT", "SUBARRAY", "MSTR_RD1")
+STEP_KEYWORDS = ("EXP_TYPE", "READPATT", "SUBSIZE2", "MSTR_RD1")
 """Keywords that decide which steps an exposure has."""
 
 _SELF = "RPFPRINT"
 _FOREIGN = ("CAL_VER", "CRDS_CTX", "RPVERS")
-_NOBODY: Mapping[str, str | int] = {"location": "", "key": "", "size": 0, "etag": ""}
 
 
 @dataclass(frozen=True)
 class Need:
-    """What exposures of one configuration need: steps and their parameters; or why they cannot be calibrated."""
+    """What exposures of one configuration need; or why they cannot be calibrated.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    types : tuple of str
+        Reference types that the steps can read, and types of their parameter files.
+    problem, problem_class : str
+        Empty when they can be calibrated.
+    """
 
     steps: tuple[Step, ...] = ()
-    parameters: Parameters = field(default_factory=dict)
     types: tuple[str, ...] = ()
     problem: str = ""
     problem_class: str = ""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What is equal for equal needs; steps are constants of their modules."""
+        return tuple(map(id, self.steps)), self.types, self.problem, self.problem_class
 
 
 @dataclass(frozen=True)
@@ -52,24 +64,27 @@ class Recipe:
 
     Attributes
     ----------
-    need : Need
+    steps : tuple of Step
+    parameters : mapping of step to mapping of parameter to value
+        Every parameter of every step.
     names : mapping of type to str or None
-        File that each type is selected to.
+        File that each type is selected to, of the types that are read.
     files : mapping of type to ReferenceFile
     problem, problem_class : str
         Why it cannot be followed; empty when it can.
     """
 
-    need: Need
-    names: Mapping[str, str | None]
-    files: Mapping[str, ReferenceFile]
+    steps: tuple[Step, ...] = ()
+    parameters: Parameters = field(default_factory=dict)
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    files: Mapping[str, ReferenceFile] = field(default_factory=dict)
     problem: str = ""
     problem_class: str = ""
 
     def wanted(self, raw: Mapping[str, str | int], software: str) -> Wanted:
         """Return what is asked of one raw object."""
-        chain = fingerprint.fingerprint(raw, self.need.steps, self.need.parameters, self.files)
-        return Wanted(chain, self.need.steps, self.names, self.need.parameters, software)
+        chain = fingerprint.fingerprint(raw, self.steps, self.parameters, self.files)
+        return Wanted(chain, self.steps, self.names, self.parameters, software)
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,8 @@ class Judged:
         Products of somebody else.
     recipe_of_row : int64 array, (row,)
     recipes : tuple of Recipe
+    twice : bool array, (row,)
+        Rows that share their dataset's name with another one.
     group_of_row : int64 array, (row,)
     verdicts : tuple of Verdict
         Of each group; `dataset` is the one of its first row.
@@ -99,6 +116,7 @@ class Judged:
     products: Any
     recipe_of_row: Numbers
     recipes: tuple[Recipe, ...]
+    twice: NDArray[np.bool_]
     group_of_row: Numbers
     verdicts: tuple[Verdict, ...]
 
@@ -122,8 +140,8 @@ class Question:
     context : Context
     edges : tuple of str
         USEAFTER dates of the context's rules, see `cells.edges_of`.
-    need : callable
-        Tells what a configuration, given by its header, needs.
+    parameters : callable
+        Gives every parameter of steps, from the steps and the names of their parameter files.
     files : callable
         Gives the files of types and names: the mirror's record of each, or what is wrong with it.
     software : str
@@ -133,27 +151,29 @@ class Question:
 
     context: Context
     edges: tuple[str, ...]
-    need: Callable[[Header], Need]
+    parameters: Callable[[Sequence[Step], Mapping[str, str | None]], Parameters]
     files: Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError]]
     software: str
     names: selection.Names = field(default_factory=selection.Names)
 
+    def need(self, header: Header) -> Need:
+        """Find out what a configuration needs."""
+        try:
+            steps = detector1.steps_for(header)
+        except (errors.BadData, errors.Unsupported) as error:
+            return Need(problem=str(error), problem_class=error.outcome_class)
+        known = self.context.parameter_types(header) if self.context.knows(str(header.get("INSTRUME", ""))) else ()
+        ours = parameter_types(steps)
+        return Need(steps, (*detector1.reference_types(steps), *(kind for kind in known if kind in ours)))
 
-def need_of(header: Header, resolve: Callable[[Sequence[Step]], Parameters]) -> Need:
-    """Find out what a configuration needs.
 
-    Parameters
-    ----------
-    header : mapping
-    resolve : callable
-        Gives every parameter of every step.
-    """
-    try:
-        steps = detector1.steps_for(header)
-        parameters = resolve(steps)
-        return Need(steps, parameters, fingerprint.used_types(steps, parameters))
-    except (errors.BadData, errors.Unsupported) as error:
-        return Need(problem=str(error), problem_class=error.outcome_class)
+PARAMETER_FILE = "pars-"
+PIPELINE = "pars-detector1pipeline"
+
+
+def parameter_types(steps: Sequence[Step]) -> frozenset[str]:
+    """Return the types of the parameter files that steps can have."""
+    return frozenset({PIPELINE, *(f"{PARAMETER_FILE}{step.name.replace('_', '')}step" for step in steps)})
 
 
 def judge(objects: Any, pointers: Any, question: Question) -> Judged:  # noqa: ANN401 (pyarrow has no types)
@@ -179,7 +199,7 @@ def judge(objects: Any, pointers: Any, question: Question) -> Judged:  # noqa: A
         code, size = code * count + numbers, size * count
     group_of_row, groups = configurations.numbered(code)
     first = configurations.first_of_each(group_of_row, groups)
-    bare = Judged(raw, pointers, pointer_of_row, products, recipe_of_row, recipes, group_of_row, ())
+    bare = Judged(raw, pointers, pointer_of_row, products, recipe_of_row, recipes, made.twice, group_of_row, ())
     verdicts = tuple(_verdict(bare, int(row), made, question.software) for row in first)
     return replace(bare, verdicts=verdicts)
 
@@ -188,59 +208,54 @@ def _recipes(found: Cells, question: Question) -> tuple[Numbers, tuple[Recipe, .
     """Return which recipe each cell is asked for, and the recipes."""
     needs = [question.need(header) for header in found.configurations.headers]
     chosen = selection.select(found, question.context, [need.types for need in needs], question.names)
+    numbers = dict[tuple[Any, ...], int]()
+    code = np.array([numbers.setdefault(need.key, len(numbers)) for need in needs], np.int64)[found.configuration]
+    undecided = [chosen.problems.get(cell) for cell in range(len(code))]
+    columns = np.stack([code, *(chosen.files[kind] for kind in sorted(chosen.files))], axis=1)
     numbered: dict[tuple[Any, ...], int] = {}
-    kinds = sorted(chosen.files)
-    code = _number_of(needs)[found.configuration]
-    columns = np.stack([code, *(chosen.files[kind] for kind in kinds)], axis=1)
-    problem = [chosen.problems.get(cell) for cell in range(len(columns))]
     of_cell = np.array(
         [
-            numbered.setdefault((*row, text), len(numbered))
-            for row, text in zip(map(tuple, columns.tolist()), problem, strict=True)
+            numbered.setdefault((*row, problem), len(numbered))
+            for row, problem in zip(map(tuple, columns.tolist()), undecided, strict=True)
         ],
         np.int64,
     )
-    first = configurations.first_of_each(of_cell, len(numbered))
-    some = {number: (needs[int(found.configuration[cell])], int(cell)) for number, cell in enumerate(first)}
-    wanted = {
-        (kind, name)
-        for need, cell in some.values()
-        for kind in need.types
-        if (name := question.names.name(int(chosen.files[kind][cell]))) is not None
-    }
+    drafts = [
+        _draft(needs[int(found.configuration[cell])], chosen, int(cell), question)
+        for cell in configurations.first_of_each(of_cell, len(numbered))
+    ]
+    wanted = {(kind, name) for draft in drafts for kind, name in draft.names.items() if name is not None}
     files = question.files(sorted(wanted))
-    return of_cell, tuple(
-        _recipe(need, {kind: question.names.name(int(chosen.files[kind][cell])) for kind in need.types}, files, text)
-        for (need, cell), text in ((some[n], problem[int(first[n])]) for n in range(len(first)))
-    )
+    return of_cell, tuple(_with_files(draft, files) for draft in drafts)
 
 
-def _number_of(needs: Sequence[Need]) -> Numbers:
-    """Number needs so that equal ones have one number."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    told = []
-    for need in needs:
-        what = (tuple((step.name, step.revision) for step in need.steps), id(need.parameters), need.problem)
-        told.append(numbers.setdefault(what, len(numbers)))
-    return np.array(told, np.int64)
-
-
-def _recipe(
-    need: Need,
-    names: Mapping[str, str | None],
-    files: Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError],
-    problem: selection.Problem | None,
-) -> Recipe:
+def _draft(need: Need, chosen: selection.Selection, cell: int, question: Question) -> Recipe:
+    """Make the recipe of a cell, without the records of its files."""
     if need.problem:
-        return Recipe(need, names, {}, need.problem, need.problem_class)
-    if problem is not None:
-        return Recipe(need, names, {}, problem.text, problem.outcome_class)
-    found = {kind: files[kind, name] for kind, name in names.items() if name is not None}
+        return Recipe(problem=need.problem, problem_class=need.problem_class)
+    numbers = {kind: int(chosen.files[kind][cell]) for kind in need.types}
+    names = {kind: question.names.name(number) for kind, number in numbers.items()}
+    try:
+        told = {kind: name for kind, name in names.items() if kind.startswith(PARAMETER_FILE)}
+        parameters = question.parameters(need.steps, told)
+    except (errors.Unsupported, errors.ReferenceFileError) as error:
+        return Recipe(need.steps, problem=str(error), problem_class=error.outcome_class)
+    used = fingerprint.used_types(need.steps, parameters)
+    # What a skipped step would read does not matter, nor whether it can be told.
+    if any(numbers[kind] == selection.UNDECIDED for kind in (*used, *told)):
+        problem = chosen.problems[cell]
+        return Recipe(need.steps, problem=problem.text, problem_class=problem.outcome_class)
+    return Recipe(need.steps, parameters, {kind: names[kind] for kind in used})
+
+
+def _with_files(draft: Recipe, files: Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError]) -> Recipe:
+    """Complete a recipe by the records of its files, or by what is wrong with one of them."""
+    found = {kind: files[kind, name] for kind, name in draft.names.items() if name is not None}
     for kind, file in found.items():
         if isinstance(file, errors.ReprocessError):
-            return Recipe(need, names, {}, f"{kind}: {file}", errors.ReferenceFileError.outcome_class)
-    read = {kind: file for kind, file in found.items() if isinstance(file, ReferenceFile)}
-    return Recipe(need, names, read)
+            outcome_class = errors.ReferenceFileError.outcome_class
+            return replace(draft, problem=f"it needs {kind}: {file}", problem_class=outcome_class)
+    return replace(draft, files={kind: file for kind, file in found.items() if isinstance(file, ReferenceFile)})
 
 
 def _places(wanted: Any, among: Any) -> Numbers:  # noqa: ANN401
@@ -361,11 +376,11 @@ def _verdict(judged: Judged, row: int, made: _Made, software: str) -> Verdict:
     entry = _entry(judged.table, row)
     recipe = judged.recipes[judged.recipe_of_row[row]]
     if entry.error is not None:
-        return _undecided(entry, entry.error_class or errors.BadData.outcome_class)
+        return undecided(entry.dataset, entry.error_class or errors.BadData.outcome_class)
     if made.twice[row]:
-        return _undecided(entry, errors.UnparsableKey.outcome_class)
+        return undecided(entry.dataset, errors.UnparsableKey.outcome_class)
     if recipe.problem:
-        return _undecided(entry, recipe.problem_class)
+        return undecided(entry.dataset, recipe.problem_class)
     place = int(judged.pointer_of_row[row])
     (pointer,) = partition.pointers(judged.pointers.slice(place, 1)) if place >= 0 else (None,)
     beside = [int(rows[row]) for rows in made.products if rows[row] >= 0]
@@ -380,5 +395,6 @@ def _entry(table: Any, row: int) -> CatalogueEntry:  # noqa: ANN401
     return CatalogueEntry(**{word: table.column(word)[row].as_py() for word in words})
 
 
-def _undecided(entry: CatalogueEntry, outcome_class: str) -> Verdict:
-    return Verdict(entry.dataset, "unknown", (Reason("undecidable", fingerprint.RAW, old=outcome_class),))
+def undecided(dataset: str, outcome_class: str) -> Verdict:
+    """Make the verdict on what cannot be judged, because of an error of some class."""
+    return Verdict(dataset, "unknown", (Reason("undecidable", fingerprint.RAW, old=outcome_class),))

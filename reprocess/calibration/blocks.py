@@ -11,7 +11,7 @@ BLOCK_VALUES = 1 << 17  # values of all groups together: half a megabyte in sing
 SHORTEST_BLOCK = 512  # pixels; below it the time goes into calls, not into arithmetic
 
 
-def blocks(pixels: int, planes: int, *, values: int = BLOCK_VALUES) -> Iterator[slice]:
+def blocks(pixels: int, planes: int, *, values: int = BLOCK_VALUES, shortest: int = SHORTEST_BLOCK) -> Iterator[slice]:
     """Cut a number of pixels into runs; results of pixelwise arithmetic do not depend on where.
 
     Parameters
@@ -22,8 +22,10 @@ def blocks(pixels: int, planes: int, *, values: int = BLOCK_VALUES) -> Iterator[
         Values of one pixel: integrations times groups.
     values : int
         Values that one block should hold.
+    shortest : int
+        Pixels that one block should have even if it holds more values then.
     """
-    length = max(values // max(planes, 1), SHORTEST_BLOCK)
+    length = max(values // max(planes, 1), shortest)
     return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))
 
 

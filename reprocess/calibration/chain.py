@@ -12,10 +12,13 @@ from reprocess import errors
 from reprocess.calibration import (
     dark_current,
     dq,
+    firstframe,
     group_scale,
     ipc,
+    irs2,
     lastframe,
     refpix,
+    refpix_irs2,
     refpix_miri,
     reset,
     rscd,
@@ -53,11 +56,13 @@ class Chain:
     bias : float32 array, (row, column), or None
         Superbias in DN, 0 where unknown.
     bias_flags : uint32 array, (row, column), or None
-    refpix : refpix.Options or refpix_miri.Options or None
+    refpix : refpix.Options or refpix_miri.Options or refpix_irs2.Correction or None
     linearity, dark : Reference or None
     dark_match : dark_current.Match or None
     last_frame : bool
         Whether the last group is left out.
+    first_frame : bool or None
+        Whether the first group is left out, and then whether pixels that are bright keep it; None if it is not.
     reset : reset.Decay or None
     rscd : rscd.Skips or None
     """
@@ -72,11 +77,12 @@ class Chain:
     kernel: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
     bias_flags: NDArray[np.uint32] | None = None
-    refpix: refpix.Options | refpix_miri.Options | None = None
+    refpix: refpix.Options | refpix_miri.Options | refpix_irs2.Correction | None = None
     linearity: Reference | None = None
     dark: Reference | None = None
     dark_match: dark_current.Match | None = None
     last_frame: bool = False
+    first_frame: bool | None = None
     reset: reset.Decay | None = None
     rscd: rscd.Skips | None = None
 
@@ -85,17 +91,25 @@ class Chain:
         """Rows and columns of the band."""
         return len(self.band), self.readout.columns
 
-    def start_flags(self) -> NDArray[np.uint8]:
+    def start_flags(self, rows: slice = slice(None)) -> NDArray[np.uint8]:
         """Flags that every group of a pixel starts with."""
-        return np.zeros(self.shape, np.uint8) if self.mask is None else dq.group_flags(self.mask)
+        if self.mask is None:
+            return np.zeros((self._height(rows), self.readout.columns), np.uint8)
+        return dq.group_flags(self.mask[rows])
 
-    def early_flags(self) -> NDArray[np.uint32]:
+    def _height(self, rows: slice) -> int:
+        return len(range(*rows.indices(len(self.band))))
+
+    def early_flags(self, rows: slice = slice(None)) -> NDArray[np.uint32]:
         """Flags of the pixels before the linearity step; near-infrared reference pixels are looked for with them."""
-        flags = np.zeros(self.shape, np.uint32)
         saturation_flags = None if self.limits is None else self.limits.flags
-        for added in (self.mask, saturation_flags, self.bias_flags, None if self.reset is None else self.reset.flags):
-            if added is not None:
-                flags |= added
+        decay_flags = None if self.reset is None else self.reset.flags
+        given = [each for each in (self.mask, saturation_flags, self.bias_flags, decay_flags) if each is not None]
+        if not given:
+            return np.zeros((self._height(rows), self.readout.columns), np.uint32)
+        flags = given[0][rows].astype(np.uint32)
+        for added in given[1:]:
+            flags |= added[rows]
         return flags
 
     def scaled(self, raw: NDArray[Any]) -> NDArray[Any]:
@@ -122,6 +136,9 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
     errors.DamagedReference
         If a reference lacks an array or keyword, or does not fit the band.
     """
+    raw = references
+    if readout.interleaved:
+        references = irs2.select(raw, irs2.normal_rows(readout.detector))
     given = _Given(references, settings, (len(band), readout.columns))
     mask, limits = given.reference("dq_init", "mask"), given.reference("saturation", "saturation")
     kernel, bias = given.reference("ipc", "ipc"), given.reference("superbias", "superbias")
@@ -129,6 +146,8 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
     decay, skips = given.reference("reset", "reset"), given.reference("rscd", "rscd")
     if settings["dq_init"]["user_supplied_dq"] is not None:
         raise errors.Unsupported("parameter user_supplied_dq of step dq_init is not supported; leave it out")
+    if settings["dark_current"]["dark_output"] is not None:
+        raise errors.Unsupported("parameter dark_output of step dark_current is not supported; leave it out")
     return Chain(
         readout=readout,
         band=band,
@@ -140,11 +159,12 @@ def settle(references: References, *, readout: Readout, settings: Settings, band
         kernel=None if kernel is None else ipc.kernel(kernel, shape),
         bias=None if bias is None else superbias.usable(bias.array("sci", shape)),
         bias_flags=None if bias is None else bias.array("dq", shape),
-        refpix=given.refpix(readout),
+        refpix=given.interleaved(raw, readout) if readout.interleaved else given.refpix(readout),
         linearity=given.reference("linearity", "linearity"),
         dark=dark,
         dark_match=None if dark is None else dark_current.match(dark, readout),
         last_frame=given.runs("lastframe") and readout.ngroups >= lastframe.FEWEST_GROUPS,
+        first_frame=given.first_frame(readout),
         reset=None if decay is None else reset.settle(decay, readout, shape),
         rscd=None if skips is None else rscd.settle(skips, readout),
     )
@@ -178,6 +198,32 @@ class _Given:
         image = None if bias is None else bias.array("sci", self.shape)
         return saturation.Averaging(readout.nframes, image, self.layers)
 
+    def first_frame(self, readout: Readout) -> bool | None:
+        """Return whether bright pixels keep the first group that others lose; None where the step is skipped."""
+        if not self.runs("firstframe") or readout.ngroups < firstframe.FEWEST_GROUPS:
+            return None
+        return bool(self.settings["firstframe"]["bright_use_group1"])
+
+    def interleaved(self, raw: References, readout: Readout) -> refpix_irs2.Correction:
+        """Return what the refpix step does to an IRS2 exposure, of which there are the references in raw layout."""
+        others = _Given(irs2.select(raw, ~irs2.normal_rows(readout.detector)), self.settings, self.shape)
+        mask, bias = others.reference("dq_init", "mask"), others.reference("superbias", "superbias")
+        limits = self.reference("saturation", "saturation")
+        marked = np.zeros(irs2.RAW_ROWS, bool)
+        for flags in (self.reference("dq_init", "mask"), self.reference("superbias", "superbias"), limits):
+            if flags is not None:
+                marked[irs2.normal_rows(readout.detector)] |= refpix_irs2.marked(flags.arrays["dq"])
+        for flags in (mask, bias):
+            if flags is not None:
+                marked[~irs2.normal_rows(readout.detector)] |= refpix_irs2.marked(flags.arrays["dq"])
+        return refpix_irs2.settle(
+            self.references.get("refpix"),
+            self.settings["refpix"],
+            readout,
+            bias=None if bias is None else superbias.usable(bias.arrays["sci"]),
+            marked=marked,
+        )
+
     def refpix(self, readout: Readout) -> refpix.Options | refpix_miri.Options | None:
         """Return the options of the refpix step, or None if it is skipped."""
         if self.settings["refpix"]["skip"]:
@@ -187,7 +233,10 @@ class _Given:
             return options if refpix_miri.is_full_frame(readout) else None
         if not refpix.fits_detector(readout):
             return None
-        return refpix.Options.from_parameters(self.settings["refpix"])
+        wanted = self.settings["refpix"]
+        if wanted["refpix_algorithm"] == "sirs" and "FULL" not in readout.subarray:
+            wanted = wanted | {"refpix_algorithm": "median"}  # as officially: sirs is for full frames
+        return refpix.Options.from_parameters(wanted)
 
 
 def statuses(chain: Chain) -> dict[str, str]:
@@ -201,6 +250,7 @@ def statuses(chain: Chain) -> dict[str, str]:
         "refpix": chain.refpix,
         "linearity": chain.linearity,
         "dark_current": chain.dark_match,
+        "firstframe": chain.first_frame,
         "lastframe": chain.last_frame or None,
         "reset": chain.reset,
         "rscd": chain.rscd,

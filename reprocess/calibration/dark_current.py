@@ -20,7 +20,7 @@ STEP = Step(
     keyword="S_DARK",
     revision=1,
     reference_types=("dark",),
-    parameters=MappingProxyType({"average_dark_current": None, "skip": False}),
+    parameters=MappingProxyType({"average_dark_current": None, "dark_output": None, "skip": False}),
 )
 
 
@@ -67,6 +67,33 @@ def match(dark: Reference, readout: Readout) -> Match | None:
         )
     direct = nframes == readout.nframes and groupgap == readout.groupgap
     return Match(extrapolated, direct, readout.ngroups, readout.nframes, readout.groupgap)
+
+
+def groups_needed(dark: Reference, ngroups: int, readout: Readout) -> int:
+    """Return how many of the first groups of a dark its use depends on; with only these the result is the same.
+
+    Parameters
+    ----------
+    dark : Reference
+        Its keywords are read, not its arrays.
+    ngroups : int
+        Groups that it has.
+    readout : Readout
+
+    Raises
+    ------
+    errors.DamagedReference
+        If the dark lacks its NFRAMES or GROUPGAP.
+    """
+    nframes, groupgap = dark.integer("NFRAMES"), dark.integer("GROUPGAP")
+    if nframes > readout.nframes or groupgap > readout.groupgap:
+        return min(1, ngroups)
+    if nframes == readout.nframes and groupgap == readout.groupgap:
+        return min(readout.ngroups, ngroups)
+    # Groups are averaged as if they were frames; and the dark must stay as long as the science data, or it is extended.
+    averaged = _frames(readout.ngroups, readout.nframes, readout.groupgap)
+    as_long = math.ceil((averaged + groupgap) / (nframes + groupgap)) if nframes + groupgap > 0 else ngroups
+    return min(max(averaged, as_long), ngroups)
 
 
 def _length(dark: Reference) -> int:
@@ -135,8 +162,19 @@ def groups(dark: NDArray[np.float32], how: Match) -> NDArray[Any]:
     frames: NDArray[Any] = dark
     if how.extrapolated:
         frames = _extrapolate(dark, how.extrapolated)
-    frames = np.where(np.isnan(frames), frames.dtype.type(0), frames)
-    return frames[: how.ngroups] if how.direct else _average(frames, how)
+    if how.direct:
+        return _known(frames[: how.ngroups])
+    return _average(_known(frames), how)
+
+
+def _known(frames: NDArray[Any]) -> NDArray[Any]:
+    """Return the frames with 0 where they are unknown: themselves if they are known everywhere."""
+    unknown = np.isnan(frames)
+    if not unknown.any():
+        return frames
+    frames = frames.copy()
+    frames[unknown] = 0
+    return frames
 
 
 def _extrapolate(dark: NDArray[np.float32], ngroups: int) -> NDArray[np.float64]:
@@ -202,7 +240,8 @@ def average(dark: Reference | None, parameter: Parameter, shape: tuple[int, int]
     if isinstance(parameter, int | float) and not isinstance(parameter, bool):
         return np.full(shape, parameter, np.float32)
     image = dark.arrays.get("average_dark_current")
-    if image is not None and image.shape == shape:
-        return image.astype(np.float32)
+    if image is not None:
+        # Officially an image of another shape is left alone, and the keyword with it.
+        return image.astype(np.float32) if image.shape == shape else None
     scalar = dark.number("AVDRKCUR")
     return None if scalar is None else np.full(shape, scalar, np.float32)

@@ -8,21 +8,31 @@ exposure (`gather_facts`) and the halo that `locality` asks for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reprocess import errors
-from reprocess.calibration import dark_current, gain_scale, jump, preparation, ramp_fit
+from reprocess.calibration import charge_migration, dark_current, gain_scale, irs2, jump, preparation, ramp_fit
+from reprocess.calibration import zeroframe as zero
 from reprocess.calibration.chain import Chain, Settings, settle, statuses
-from reprocess.calibration.facts import Facts, edges, gather_facts, reference_signal
+from reprocess.calibration.facts import (
+    Facts,
+    Replay,
+    edges,
+    gather_facts,
+    needs_zeroframe,
+    reference_signal,
+    zeroframe_signal,
+)
 from reprocess.calibration.ramp import Ramp
-from reprocess.calibration.ramp_facts import RampFacts
+from reprocess.calibration.ramp_facts import GroupMap, RampFacts
 from reprocess.calibration.rate import Fit, Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference, References
+from reprocess.calibration.slope_variance import NoiseImages
 from reprocess.calibration.steps import (
     MID_INFRARED,
     NEAR_INFRARED,
@@ -42,11 +52,13 @@ __all__ = [
     "NEAR_INFRARED",
     "STEPS",
     "Facts",
+    "Replay",
     "Stage1",
     "calibrate",
     "edges",
     "gather_facts",
     "locality",
+    "needs_zeroframe",
     "reference_types",
     "resolve",
     "steps_for",
@@ -66,11 +78,21 @@ class Stage1:
         Each integration, (integration, row, column).
     statuses : mapping of str to str
         COMPLETE or SKIPPED by step.
+    ramp : Ramp
+        What was fitted, the padded rows.
+    unscaled : Fit
+        Both rates before the gain_scale step.
+    wholly_jumped : GroupMap or None
+        See `jump.JumpFlags`; when all slabs are calibrated, `ramp_facts.to_release` judges by it whether any has to be
+        calibrated anew.
     """
 
     rate: Rate
     rateints: Rate
     statuses: Mapping[str, str]
+    ramp: Ramp
+    unscaled: Fit
+    wholly_jumped: GroupMap | None = None
 
 
 def whole(readout: Readout) -> Slab:
@@ -87,6 +109,7 @@ def calibrate(
     parameters: Parameters,
     slab: Slab | None = None,
     facts: Facts | None = None,
+    zeroframe: NDArray[Any] | None = None,
 ) -> Stage1:
     """Calibrate the rows of a slab.
 
@@ -103,6 +126,9 @@ def calibrate(
         The whole exposure if it is left out.
     facts : Facts, optional
         Of the whole exposure. They may be left out if the slab is the whole exposure.
+    zeroframe : uint16 or float32 array, (integration, row, column), optional
+        The ZEROFRAME in DN as in the file, the padded rows of the slab. Left alone where it does not matter, see
+        `needs_zeroframe`.
 
     Returns
     -------
@@ -122,31 +148,53 @@ def calibrate(
     errors.Unsupported
         If the exposure type or a parameter is not supported.
     """
-    steps = steps_of(readout.exp_type)
+    steps = steps_of(readout.exp_type, interleaved=readout.interleaved)
     settings = resolve(steps, parameters)
     slab = slab or whole(readout)
     _check(raw, readout, slab, facts)
     chain = settle(references, readout=readout, settings=settings, band=slab.padded)
+    if readout.interleaved:
+        facts = None  # the whole exposure is here, and its reference samples
     signal = facts.reference_signal if facts else reference_signal(raw, chain, references, settings)
     gain, readnoise = (_required(references, kind, chain) for kind in ("gain", "readnoise"))
+    if readout.interleaved:
+        raw = raw[:, :, irs2.normal_rows(readout.detector)]
     ramp = preparation.prepare(raw, chain, signal)
+    if zeroframe is not None and zero.matters(readout, settings):
+        if readout.interleaved:
+            raise errors.Unsupported(
+                "the ZEROFRAME of an IRS2 exposure is not supported; leave suppress_one_group of step ramp_fit on"
+            )
+        zero.check(zeroframe, readout, len(slab.padded))
+        known = facts.zeroframe_signal if facts else zeroframe_signal(
+            [zeroframe], references, readout=readout, settings=settings
+        )
+        ramp = replace(ramp, zeroframe=zero.prepare(zeroframe, chain, known))
     groups = facts.groups if facts else RampFacts.of(ramp.groupdq, gain)
-    ramp, jump_status = _without_jumps(ramp, gain, readnoise, readout=readout, settings=settings, facts=groups)
+    migration = _without_migration(ramp, settings)
+    ramp, jump_status, wholly_jumped = _without_jumps(
+        ramp, gain, readnoise, readout=readout, settings=settings, facts=groups
+    )
     average = dark_current.average(
         None if settings["dark_current"]["skip"] else references.get("dark"),
         None if settings["dark_current"]["skip"] else settings["dark_current"]["average_dark_current"],
         chain.shape,
     )
     fit = _fit(ramp, (gain, readnoise, average), slab, readout=readout, settings=settings, facts=groups)
-    fit, scaled = _scaled(fit, references.get("gain"), settings)
-    done = statuses(chain) | {"jump": jump_status, "ramp_fit": "COMPLETE", "gain_scale": scaled}
+    scaled_fit, scaled = _scaled(fit, references.get("gain"), settings)
+    done = statuses(chain) | {"charge_migration": migration, "jump": jump_status}
+    done |= {"ramp_fit": "COMPLETE", "gain_scale": scaled}
     done |= {step.name: "SKIPPED" for step in OFF}
-    return Stage1(fit.rate, fit.rateints, {step.name: done[step.name] for step in steps})
+    told = {step.name: done[step.name] for step in steps}
+    return Stage1(scaled_fit.rate, scaled_fit.rateints, told, ramp, fit, wholly_jumped)
 
 
 def _check(raw: NDArray[Any], readout: Readout, slab: Slab, facts: Facts | None) -> None:
     """Refuse raw data that are not the padded rows of the readout, and a slab without the facts of its exposure."""
-    wanted = (readout.nints, readout.ngroups, len(slab.padded), readout.columns)
+    rows = readout.raw_rows if readout.interleaved else len(slab.padded)
+    if readout.interleaved and len(slab.padded) != readout.rows:
+        raise errors.UsageError("an IRS2 exposure cannot be cut into slabs: its refpix step must see whole frames")
+    wanted = (readout.nints, readout.ngroups, rows, readout.columns)
     if raw.shape != wanted or 0 in wanted:
         raise errors.WrongLayout(
             f"raw data have axes {raw.shape}, but rows {slab.padded.start} to {slab.padded.stop} of an exposure with "
@@ -167,6 +215,18 @@ def _required(references: References, kind: str, chain: Chain) -> NDArray[np.flo
     return image
 
 
+def _without_migration(ramp: Ramp, settings: Settings) -> str:
+    """Flag, in place, groups that lose charge to their neighbours; return the status of the step.
+
+    Facts of the groups are older than these flags: that a group is lost everywhere to its brightness is not one.
+    """
+    wanted = settings["charge_migration"]
+    if wanted["skip"] or ramp.data.shape[1] < charge_migration.FEWEST_GROUPS:
+        return "SKIPPED"
+    charge_migration.flag(ramp.data, ramp.groupdq, float(wanted["signal_threshold"] or 0.0))
+    return "COMPLETE"
+
+
 def _without_jumps(
     ramp: Ramp,
     gain: NDArray[np.float32],
@@ -175,21 +235,14 @@ def _without_jumps(
     readout: Readout,
     settings: Settings,
     facts: RampFacts,
-) -> tuple[Ramp, str]:
-    """Return the ramp with its jumps flagged, and the status of the step."""
+) -> tuple[Ramp, str, GroupMap | None]:
+    """Return the ramp with its jumps flagged, in place, the status of the step, and which groups jump wholly."""
     if settings["jump"]["skip"] or readout.ngroups < jump.FEWEST_GROUPS:
-        return ramp, "SKIPPED"
-    groupdq, pixeldq = jump.detect(
-        ramp.data,
-        ramp.groupdq,
-        ramp.pixeldq,
-        gain,
-        readnoise,
-        readout=readout,
-        parameters=settings["jump"],
-        facts=facts,
+        return ramp, "SKIPPED", None
+    found = jump.detect(
+        ramp, gain, readnoise, readout=readout, parameters=settings["jump"], facts=facts, in_place=True
     )
-    return Ramp(ramp.data, groupdq, pixeldq), "COMPLETE"
+    return replace(ramp, groupdq=found.groupdq, pixeldq=found.pixeldq), "COMPLETE", found.wholly_jumped
 
 
 def _fit(
@@ -206,15 +259,12 @@ def _fit(
         raise errors.Unsupported("step ramp_fit cannot be skipped: stage 1 would have no product")
     core = slab.core_in_padded
     gain, readnoise, average = images
+    zeroframe = None if ramp.zeroframe is None else ramp.zeroframe[:, core]
     fit: Fit | None = ramp_fit.fit(
-        ramp.data[:, :, core],
-        ramp.groupdq[:, :, core],
-        ramp.pixeldq[core],
-        gain[core],
-        readnoise[core],
+        Ramp(ramp.data[:, :, core], ramp.groupdq[:, :, core], ramp.pixeldq[core], zeroframe),
+        NoiseImages(gain, readnoise, average).of(core),
         readout=readout,
         parameters=settings["ramp_fit"],
-        dark_current=None if average is None else average[core],
         facts=facts,
     )
     if fit is None:

@@ -60,16 +60,16 @@ class EdgeMeter:
         self._held: list[list[NDArray[Any]]] = [[] for _ in self._columns]
         self._levels: list[NDArray[np.float64]] = []
 
-    def add(self, integration: int, group: int, frame: NDArray[Any]) -> None:
-        """Measure the next frame, (row, column), as `Chain.scaled` gives it."""
+    def add(self, integration: int, group: int, groups: NDArray[Any]) -> None:
+        """Measure the next groups of an integration as they are in the file, (group, row, column)."""
         for held, columns in zip(self._held, self._columns, strict=True):
-            held.append(frame[:, columns].copy())
-        if group < self._ngroups - 1:
+            held.append(groups[..., columns].copy())
+        if group + len(groups) < self._ngroups:
             return
         places = slice(0, refpix_miri.EDGE), slice(-refpix_miri.EDGE, None)
         ends: list[refpix_miri.Edge] = []
         for held, chain, place in zip(self._held, self._chains, places, strict=True):
-            ramp = preparation.prepare(np.stack(held)[None], chain, None, first=integration)
+            ramp = preparation.prepare(np.concatenate(held)[None], chain, None, first=integration)
             ends.append(refpix_miri.Edge.of(ramp.data[0], ramp.pixeldq, place))
             held.clear()
         self._levels.append(refpix_miri.measure(ends[0], ends[1], self._options))
@@ -80,7 +80,7 @@ class EdgeMeter:
 
 
 def _strip(readout: Readout, settings: Settings, references: References, columns: slice) -> Chain:
-    """Settle the steps before refpix for some columns; the groups come scaled."""
+    """Settle the steps before refpix for some columns."""
     cut = replace(readout, columns=columns.stop - columns.start, column_start=readout.column_start + columns.start)
     chain = settle(references, readout=cut, settings=settings, band=Band(0, readout.rows))
-    return replace(chain, scale=None, rscd=None)
+    return replace(chain, rscd=None)

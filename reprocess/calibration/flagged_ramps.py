@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import segments, selection
+from reprocess.calibration import alike_ramps, segments, selection
 from reprocess.calibration.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
 from reprocess.calibration.slope_variance import (
     LARGEST_VARIANCE,
@@ -32,6 +32,8 @@ class Cadence:
     ----------
     group_time_s : float
         Between groups.
+    frame_time_s : float
+        Of one frame: the exposure time of a zero frame.
     lone_time_s : float
         Mean exposure time of a first group that is the only good one.
     suppress_one_group : bool
@@ -41,6 +43,7 @@ class Cadence:
     """
 
     group_time_s: float
+    frame_time_s: float
     lone_time_s: float
     suppress_one_group: bool
     first_jump_counts: bool = True
@@ -63,9 +66,23 @@ class Sums:
     photon: Real
     total: Real
 
+    @property
+    def each(self) -> tuple[Real, Real, Real, Real]:
+        """All sums."""
+        return self.weighted, self.read, self.photon, self.total
+
+    def chosen(self, which: slice) -> Sums:
+        """Return views of the sums of some ramps."""
+        return Sums(*(each[which] for each in self.each))
+
+    def add(self, lines: Lines) -> None:
+        """Add one segment of every ramp, in place."""
+        for total, summand in zip(self.each, lines.summands, strict=True):
+            np.add(total, summand, out=total)
+
     def over_integrations(self) -> Sums:
         """Add up (integration, pixel) to (pixel,)."""
-        return Sums(*(np.add.reduce(each, axis=0) for each in (self.weighted, self.read, self.photon, self.total)))
+        return Sums(*(np.add.reduce(each, axis=0) for each in self.each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +101,112 @@ class Fitted:
     var_rnoise: Real
     bits: NDArray[np.uint32]
 
+    def fail(self, where: NDArray[np.bool_]) -> None:
+        """Take the rates of some ramps away, in place."""
+        if where.any():
+            np.copyto(self.sci, np.nan, where=where)
+            for plane in (self.err, self.var_poisson, self.var_rnoise):
+                np.copyto(plane, 0.0, where=where)
 
-def fit_flagged(
-    data: NDArray[np.float32], groupdq: Flags, pixeldq: NDArray[np.uint32], noise: PixelNoise, cadence: Cadence
-) -> tuple[Fitted, Fitted]:
-    """Fit pixels whatever their flags are.
 
-    Parameters
+@dataclass(frozen=True, slots=True)
+class FlaggedRamps:
+    """Ramps of some pixels, whatever their flags are.
+
+    Attributes
     ----------
     data : float32 array, (integration, group, pixel)
         DN.
     groupdq : uint8 array, (integration, group, pixel)
     pixeldq : uint32 array, (pixel,)
+        With the flags of pixels without a gain.
+    zeroframe : float32 array, (integration, pixel), or None
+        DN; stands in for the first group where no group is good, unless it is 0. None: it does not.
     noise : PixelNoise
+    """
+
+    data: NDArray[np.float32]
+    groupdq: Flags
+    pixeldq: NDArray[np.uint32]
+    zeroframe: NDArray[np.float32] | None
+    noise: PixelNoise
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Ramps as they are fitted, integrations and pixels as one axis.
+
+    Attributes
+    ----------
+    values : float32 array, (group, ramp)
+        DN, zero frames put in.
+    flags, original : uint8 array, (group, ramp)
+        Those that count, and those that came in.
+    found : uint8 array, (ramp,)
+        All flags of the groups, zero frames not considered.
+    lone : bool array, (ramp,)
+        Whether the first group is the only one and has its own exposure time.
+    lone_time_s : float64 array, (ramp,)
+        Exposure time of a segment of one group.
+    pixel : int array, (ramp,)
+    rate : float64 array, (pixel,)
+        Median rate in DN/s.
+    """
+
+    values: NDArray[np.float32]
+    flags: Flags
+    original: Flags
+    found: Flags
+    lone: NDArray[np.bool_]
+    lone_time_s: Real
+    pixel: NDArray[np.intp]
+    rate: Real
+
+    def chosen(self, which: slice | NDArray[np.intp]) -> Prepared:
+        """Return some of the ramps."""
+        return Prepared(
+            values=self.values[:, which],
+            flags=self.flags[:, which],
+            original=self.original[:, which],
+            found=self.found[which],
+            lone=self.lone[which],
+            lone_time_s=self.lone_time_s[which],
+            pixel=self.pixel[which],
+            rate=self.rate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What is fitted to segments, one element each.
+
+    Attributes
+    ----------
+    slope : float64 array
+        DN/s.
+    photon, read : float64 array
+        Its variances in (DN/s)^2.
+    """
+
+    slope: Real
+    photon: Real
+    read: Real
+
+    @property
+    def summands(self) -> tuple[Real, Real, Real, Real]:
+        """What the segments add to the `Sums` of their ramps."""
+        inverse = 1 / self.read
+        photon = 1 / self.photon
+        np.copyto(photon, 0.0, where=~(self.photon > 0))
+        return self.slope * inverse, inverse, photon, 1 / (self.photon + self.read)
+
+
+def fit_flagged(ramps: FlaggedRamps, cadence: Cadence) -> tuple[Fitted, Fitted]:
+    """Fit pixels whatever their flags are.
+
+    Parameters
+    ----------
+    ramps : FlaggedRamps
     cadence : Cadence
 
     Returns
@@ -104,27 +214,46 @@ def fit_flagged(
     rate, rateints : Fitted
         (pixel,) and (integration, pixel).
     """
-    nints, ngroups, pixels = data.shape
-    values = data.transpose(1, 0, 2).reshape(ngroups, -1)
-    original = groupdq.transpose(1, 0, 2).reshape(ngroups, -1)
+    shape = ramps.data.shape[0], ramps.data.shape[2]
+    prepared = prepare(ramps, cadence)
+    sums = _sums(prepared, ramps.noise, cadence)
+    sums = Sums(*(each.reshape(shape) for each in sums.each))
+    found = prepared.found.reshape(shape)
+    failed = _failed(prepared.flags).reshape(shape) | (ramps.pixeldq & np.uint32(_UNUSABLE)).astype(np.uint8)
+    rateints = _integrations(sums, failed, found)
+    if shape[0] == 1:
+        combined = _of_one(rateints)
+    else:
+        combined = _combined(sums.over_integrations(), np.bitwise_and.reduce(failed, axis=0), found)
+    if np.any(found & CHARGELOSS):
+        lost = prepared.found & CHARGELOSS != 0
+        inverse = _inverse_read_variance_with_lost(prepared, lost, ramps.noise, cadence)
+        _replace_read_variance(combined, rateints, inverse.reshape(shape), lost.reshape(shape))
+    return combined, rateints
+
+
+def prepare(ramps: FlaggedRamps, cadence: Cadence) -> Prepared:
+    """Settle which groups count, what stands in for them, and the median rate."""
+    nints, ngroups, pixels = ramps.data.shape
+    values = ramps.data.transpose(1, 0, 2).reshape(ngroups, -1)
+    original = ramps.groupdq.transpose(1, 0, 2).reshape(ngroups, -1)
     flags = _without_lone_groups(original) if cadence.suppress_one_group else original
     if not cadence.first_jump_counts:
         flags = np.concatenate([flags[:1] & np.uint8(0xFF ^ JUMP_DET), flags[1:]])
+    found = np.bitwise_or.reduce(flags, axis=0)
     lone = _lone_first_group(flags, cadence)
-    medians = _median_rates(values, flags, lone, cadence).reshape(nints, pixels)
+    time_s = np.where(lone, cadence.lone_time_s, cadence.group_time_s)
+    if ramps.zeroframe is not None:
+        zero = ramps.zeroframe.reshape(-1)
+        stands_in = (zero != 0) & ~np.any(flags == 0, axis=0)
+        values = np.concatenate([np.where(stands_in, zero, values[:1]), values[1:]])
+        flags = np.concatenate([np.where(stands_in, np.uint8(0), flags[:1]), flags[1:]])
+        found = found & np.where(stands_in & (ngroups == 1), np.uint8(0xFF ^ SATURATED), np.uint8(0xFF))
+        lone, time_s = lone | stands_in, np.where(stands_in, cadence.frame_time_s, time_s)
+    medians = _median_rates(values, flags, (lone, time_s), cadence).reshape(nints, pixels)
     rate = np.add.reduce(medians, axis=0) / nints
-    pixel_of_ramp = np.tile(np.arange(pixels), nints)
-    sums = _sums(values, flags, lone, rate, noise, pixel_of_ramp, cadence)
-    sums = Sums(*(each.reshape(nints, pixels) for each in (sums.weighted, sums.read, sums.photon, sums.total)))
-    found = np.bitwise_or.reduce(flags, axis=0).reshape(nints, pixels)
-    failed = _failed(flags).reshape(nints, pixels) | (pixeldq & np.uint32(_UNUSABLE)).astype(np.uint8)
-    rateints = _integrations(sums, failed, found)
-    combined = _combined(sums.over_integrations(), np.bitwise_and.reduce(failed, axis=0), found)
-    if np.any(found & CHARGELOSS):
-        lost = found.reshape(-1) & CHARGELOSS != 0
-        inverse = _inverse_read_variance_with_lost(original, lost, noise, lone, pixel_of_ramp, cadence)
-        _replace_read_variance(combined, rateints, inverse.reshape(nints, pixels), lost.reshape(nints, pixels))
-    return combined, rateints
+    pixel = np.tile(np.arange(pixels), nints)
+    return Prepared(values, flags, original, found, lone, time_s, pixel, rate)
 
 
 def _without_lone_groups(flags: Flags) -> Flags:
@@ -149,104 +278,183 @@ def _failed(flags: Flags) -> Flags:
     return failed
 
 
-def _median_rates(values: NDArray[np.float32], flags: Flags, lone: NDArray[np.bool_], cadence: Cadence) -> Real:
+def _median_rates(
+    values: NDArray[np.float32], flags: Flags, lone: tuple[NDArray[np.bool_], Real], cadence: Cadence
+) -> Real:
     """Return the median rate of each ramp in DN/s; 0 if it has no two neighbouring groups and no first one."""
-    signal = values.astype(np.float64)
+    which, time_s = lone
+    first = values[0].astype(np.float64)
     if len(values) == 1:
-        return np.where(flags[0] & SATURATED, np.nan, signal[0]) / cadence.lone_time_s
+        return np.where(flags[0] & SATURATED, np.nan, first) / cadence.lone_time_s
+    np.copyto(first, np.nan, where=flags[0] & _UNUSABLE != 0)
+    median = _median_differences(values, flags)
+    np.copyto(median, first, where=np.isnan(median))
+    median /= cadence.group_time_s
+    np.copyto(median, first / time_s, where=which)
+    np.copyto(median, 0.0, where=np.isnan(median))
+    return median
+
+
+def _median_differences(values: NDArray[np.float32], flags: Flags) -> Real:
+    """Return the median of the usable first differences of each ramp; NaN if there are none."""
+    runs = alike_ramps.runs(flags)
+    medians, others = np.empty(values.shape[1]), [runs.others]
+    for run in runs.alike:
+        found = alike_ramps.median_difference(values[:, run], flags[:, run.start])
+        if found is None:
+            others.append(np.arange(run.start, run.stop))
+        else:
+            medians[run] = found
+            others.append(np.flatnonzero(np.isnan(found)) + run.start)
+    rest = np.concatenate(others)
+    if rest.size:
+        medians[rest] = _median_of_any(values.take(rest, axis=1), flags.take(rest, axis=1))
+    return medians
+
+
+def _median_of_any(values: NDArray[np.float32], flags: Flags) -> Real:
+    """Return the medians where ramps have flags, or NaN, of their own each."""
+    signal = values.astype(np.float64)
     np.copyto(signal, np.nan, where=flags & _UNUSABLE != 0)
     differences = signal[1:] - signal[:-1]
     np.copyto(differences, np.nan, where=flags[1:] & JUMP_DET != 0)
-    median = selection.median_of_known(differences)
-    median = np.where(np.isnan(median), signal[0], median) / cadence.group_time_s
-    median = np.where(lone, signal[0] / cadence.lone_time_s, median)
-    return np.where(np.isnan(median), 0.0, median)
+    return selection.median_of_known(differences)
 
 
-def _sums(
-    values: NDArray[np.float32],
-    flags: Flags,
-    lone: NDArray[np.bool_],
-    rate: Real,
-    noise: PixelNoise,
-    pixel_of_ramp: NDArray[np.intp],
-    cadence: Cadence,
-) -> Sums:
-    """Fit all segments and add up each ramp's."""
-    found = segments.find_segments(flags)
-    if np.any(flags[0] & SATURATED):
-        found = found.chosen(np.flatnonzero(flags[0].take(found.ramp) & SATURATED == 0))
-    pixel = pixel_of_ramp.take(found.ramp)
+def find(prepared: Prepared) -> segments.Segments:
+    """Return the segments that are fitted: none where the first group is saturated."""
+    found = segments.find_segments(prepared.flags)
+    if np.any(prepared.flags[0] & SATURATED):
+        found = found.chosen(np.flatnonzero(prepared.flags[0].take(found.ramp) & SATURATED == 0))
+    return found
+
+
+def lines(prepared: Prepared, found: segments.Segments, noise: PixelNoise, cadence: Cadence) -> Lines:
+    """Fit a line to each segment."""
+    pixel = prepared.pixel.take(found.ramp)
     noise = noise.of(pixel)
     length = found.length.astype(np.float64)
-    time_s = _times(found, lone, cadence)
-    slope = segments.slopes(values, found, noise.gain, noise.read_noise * noise.read_noise) / time_s
-    photon = photon_variance(rate.take(pixel), noise, length, time_s)
-    read = read_variance(noise, length, time_s)
+    time_s = _times(found, prepared, cadence)
+    slope = segments.slopes(prepared.values, found, noise.gain, noise.read_noise * noise.read_noise) / time_s
+    photon = photon_variance(prepared.rate.take(pixel), noise, length, time_s)
+    return Lines(slope, photon, read_variance(noise, length, time_s))
+
+
+def _sums(prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> Sums:
+    """Fit all segments and add up each ramp's."""
+    runs = alike_ramps.runs(prepared.flags)
+    sums, others = Sums(*np.zeros((4, len(prepared.pixel)))), [runs.others]
+    for run in runs.alike:
+        if np.isnan(np.add.reduce(prepared.values[:, run], axis=None)):
+            others.append(np.arange(run.start, run.stop))
+        else:
+            _add_alike(sums.chosen(run), prepared.chosen(run), noise, cadence)
+    rest = np.concatenate(others)
+    if rest.size:
+        for whole, part in zip(sums.each, _sums_of_any(prepared.chosen(rest), noise, cadence).each, strict=True):
+            whole[rest] = part
+    return sums
+
+
+def _add_alike(sums: Sums, prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> None:
+    """Add the segments of ramps with the same flags to sums."""
+    found = find(prepared.chosen(slice(0, 1)))
+    pixels = _as_slice(prepared.pixel)
+    noise, rate = noise.of(pixels), prepared.rate[pixels]
+    group_variance = noise.read_noise * noise.read_noise
+    for start, length in zip(found.start.tolist(), found.length.tolist(), strict=True):
+        time_s = prepared.lone_time_s if length == 1 else cadence.group_time_s
+        slope = alike_ramps.slope(prepared.values[start : start + length], noise.gain, group_variance)
+        slope /= time_s
+        photon = photon_variance(rate, noise, float(length), time_s)
+        sums.add(Lines(slope, photon, read_variance(noise, float(length), time_s)))
+
+
+def _as_slice(pixels: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return pixels as a slice if they follow each other: no values have to be gathered then."""
+    first, count = int(pixels[0]), len(pixels)
+    return slice(first, first + count) if pixels[-1] == first + count - 1 else pixels
+
+
+def _sums_of_any(prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> Sums:
+    """Fit all segments of ramps that have flags of their own each, and add them up."""
+    found = find(prepared)
+    fitted = lines(prepared, found, noise, cadence)
 
     def added(each: Real) -> Real:
-        return np.bincount(found.ramp, weights=each, minlength=len(pixel_of_ramp)).astype(np.float64, copy=False)
+        return np.bincount(found.ramp, weights=each, minlength=len(prepared.pixel)).astype(np.float64, copy=False)
 
-    return Sums(
-        weighted=added(slope / read),
-        read=added(1 / read),
-        photon=added(np.where(photon > 0, 1 / photon, 0.0)),
-        total=added(1 / (photon + read)),
-    )
+    return Sums(*map(added, fitted.summands))
 
 
-def _times(found: segments.Segments, lone: NDArray[np.bool_], cadence: Cadence) -> Real:
+def _times(found: segments.Segments, prepared: Prepared, cadence: Cadence) -> Real:
     """Return the time that a slope per group is divided by, for each segment."""
-    alone = (found.length == 1) & lone.take(found.ramp)
-    return np.where(alone, cadence.lone_time_s, cadence.group_time_s)
+    return np.where(found.length == 1, prepared.lone_time_s.take(found.ramp), cadence.group_time_s)
 
 
 def _integrations(sums: Sums, failed: Flags, found: Flags) -> Fitted:
     """Turn the sums of each integration into its rate."""
-    photon = reported(np.where(sums.photon > 0, 1 / sums.photon, 0.0))
+    photon = reported(_inverse(sums.photon))
     read = reported(1 / sums.read)
     variance = 1 / sums.total
-    err = np.sqrt(np.where(variance > LARGEST_VARIANCE, 0.0, variance))
-    bad = failed != 0
-    return Fitted(
-        sci=np.where(bad, np.nan, sums.weighted * read),
-        err=np.where(bad, 0.0, err),
-        var_poisson=np.where(bad, 0.0, photon),
-        var_rnoise=np.where(bad, 0.0, read),
+    np.copyto(variance, 0.0, where=variance > LARGEST_VARIANCE)
+    fitted = Fitted(
+        sci=sums.weighted * read,
+        err=np.sqrt(variance, out=variance),
+        var_poisson=photon,
+        var_rnoise=read,
         bits=(failed | (found & _COPIED_BITS)).astype(np.uint32),
     )
+    fitted.fail(failed != 0)
+    return fitted
+
+
+def _inverse(total: Real) -> Real:
+    """Return the inverse of sums; 0 where there is nothing in them."""
+    inverse = 1 / total
+    np.copyto(inverse, 0.0, where=~(total > 0))
+    return inverse
 
 
 def _combined(sums: Sums, failed: Flags, found: Flags) -> Fitted:
     """Turn the sums over integrations into the rate of the exposure."""
-    photon = reported(np.where(sums.photon > 0, 1 / sums.photon, 0.0))
-    read = reported(np.where(sums.read > 0, 1 / sums.read, sums.read))
-    bad = failed != 0
-    return Fitted(
-        sci=np.where(bad, np.nan, sums.weighted * read),
-        err=np.where(bad, 0.0, np.sqrt(photon + read)),
-        var_poisson=np.where(bad, 0.0, photon),
-        var_rnoise=np.where(bad, 0.0, read),
+    photon = reported(_inverse(sums.photon))
+    read = 1 / sums.read
+    np.copyto(read, sums.read, where=~(sums.read > 0))
+    read = reported(read)
+    fitted = Fitted(
+        sci=sums.weighted * read,
+        err=np.sqrt(photon + read),
+        var_poisson=photon,
+        var_rnoise=read,
         bits=(failed | (np.bitwise_or.reduce(found, axis=0) & _COPIED_BITS)).astype(np.uint32),
+    )
+    fitted.fail(failed != 0)
+    return fitted
+
+
+def _of_one(rateints: Fitted) -> Fitted:
+    """Return the rate of an exposure of one integration: only its error is put together in another way."""
+    return Fitted(
+        sci=rateints.sci[0],
+        err=np.sqrt(rateints.var_poisson[0] + rateints.var_rnoise[0]),
+        var_poisson=rateints.var_poisson[0],
+        var_rnoise=rateints.var_rnoise[0].copy(),
+        bits=rateints.bits[0],
     )
 
 
 def _inverse_read_variance_with_lost(
-    original: Flags,
-    lost: NDArray[np.bool_],
-    noise: PixelNoise,
-    lone: NDArray[np.bool_],
-    pixel_of_ramp: NDArray[np.intp],
-    cadence: Cadence,
+    prepared: Prepared, lost: NDArray[np.bool_], noise: PixelNoise, cadence: Cadence
 ) -> Real:
     """Return the inverse read variance of ramps as if no group had been left out for charge loss; 0 for other ramps."""
-    flags = original[:, lost]
+    flags = prepared.original[:, lost]
     flags = np.where(flags & CHARGELOSS, flags ^ np.uint8(CHARGELOSS | DO_NOT_USE), flags)
     found = segments.find_segments(flags)
     ramp = np.flatnonzero(lost).take(found.ramp)
     found = segments.Segments(ramp, found.start, found.length)
-    own = noise.of(pixel_of_ramp.take(ramp))
-    read = read_variance(own, found.length.astype(np.float64), _times(found, lone, cadence))
+    own = noise.of(prepared.pixel.take(ramp))
+    read = read_variance(own, found.length.astype(np.float64), _times(found, prepared, cadence))
     counted = (read > 0) & ((found.length < 3) | (own.gain > 0))
     inverse = np.bincount(ramp, weights=np.where(counted, 1 / read, 0.0), minlength=len(lost))
     return inverse.astype(np.float64, copy=False)

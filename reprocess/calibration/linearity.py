@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess.calibration import dq
+from reprocess.calibration.places import Places, places
 from reprocess.calibration.step import Step
 
 Real = TypeVar("Real", np.float32, np.float64)
@@ -42,19 +43,34 @@ def usable(
     coefficients, flags
         Of the same shapes.
     """
-    no_correction = np.uint32(dq.NO_LIN_CORR)
-    flags = flags | np.where(coefficients[1] == 0, no_correction, np.uint32(0))
-    for coefficient in coefficients:
-        flags[np.isnan(coefficient)] |= no_correction
-    bad = (flags & no_correction) != 0
-    if bad.any():
-        coefficients = coefficients.copy()
-        coefficients[:, bad] = np.arange(len(coefficients))[:, None] == 1
+    bad = _unusable(coefficients, flags)
+    if len(bad[0]):
+        coefficients, flags = coefficients.copy(), flags.copy()
+        coefficients[:, *bad] = np.arange(len(coefficients))[:, None] == 1
+        flags[bad] |= np.uint32(dq.NO_LIN_CORR)
     return coefficients, flags
 
 
+def _unusable(coefficients: NDArray[np.float32], flags: NDArray[np.uint32]) -> Places:
+    """Return the pixels whose polynomial cannot be used."""
+    total = coefficients[0] + coefficients[1]
+    for coefficient in coefficients[2:]:
+        total += coefficient
+    bad = total != total
+    found = places(bad)
+    if len(found[0]):  # infinities of both signs add up to NaN too
+        bad[found] = np.isnan(coefficients[:, *found]).any(axis=0)
+    bad |= coefficients[1] == 0
+    bad |= (flags & np.uint32(dq.NO_LIN_CORR)) != 0
+    return places(bad)
+
+
 def correct(
-    data: NDArray[np.float32], *, coefficients: NDArray[np.float32], saturated: NDArray[np.bool_] | None
+    data: NDArray[np.float32],
+    *,
+    coefficients: NDArray[np.float32],
+    saturated: NDArray[np.bool_] | None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Evaluate the polynomials in float32; saturated groups keep their value.
 
@@ -66,20 +82,24 @@ def correct(
         Without NaN, see `usable`.
     saturated : bool array, (group, row, column), or None
         Groups to leave alone; None for none.
+    out : float32 array, (group, row, column), optional
+        Where to write the result; not `data`.
 
     Returns
     -------
     float32 array, (group, row, column)
     """
-    result = _polynomial(data, coefficients)
+    result = _polynomial(data, coefficients, out)
     if saturated is not None:
         np.copyto(result, data, where=saturated)
     return result
 
 
-def _polynomial(values: NDArray[Real], coefficients: NDArray[np.float32]) -> NDArray[Real]:
+def _polynomial(
+    values: NDArray[Real], coefficients: NDArray[np.float32], out: NDArray[Real] | None = None
+) -> NDArray[Real]:
     """Evaluate polynomials by Horner's rule in the precision of the values."""
-    result: NDArray[Real] = coefficients[-1] * values
+    result: NDArray[Real] = np.multiply(coefficients[-1], values, out=out)
     for coefficient in coefficients[-2:0:-1]:
         result += coefficient
         result *= values

@@ -17,11 +17,29 @@ _RATIOS = (5.0, 10.0, 20.0, 50.0, 100.0)  # signal-to-noise ratio from which eac
 
 
 @lru_cache(maxsize=4096)
+def weights(length: int) -> NDArray[np.float64]:
+    """Return the weights of groups for each of `POWERS`, (power, group).
+
+    They are rounded to single precision as in the official step, from powers that are the same on every machine.
+
+    Parameters
+    ----------
+    length : int
+        Groups in the fit, at least 2.
+    """
+    middle = (length - 1) / 2
+    distance = [float(np.float32(abs((place - middle) * (1 / middle)))) for place in range(length)]
+    rows = [[np.float32(math.pow(each, float(np.float32(power)))) for each in distance] for power in POWERS]
+    table = np.array(rows, np.float64)
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=4096)
 def coefficients(length: int) -> NDArray[np.float64]:
     """Return what the differences of opposite groups are multiplied by to give the slope per group.
 
     The fit is symmetric about the middle, so the slope is a sum over pairs of `last - j` minus `first + j`.
-    Weights are rounded to single precision as in the official step, from powers that are the same on every machine.
 
     Parameters
     ----------
@@ -35,11 +53,8 @@ def coefficients(length: int) -> NDArray[np.float64]:
     """
     middle = (length - 1) / 2
     place = np.arange(length, dtype=np.float64)[::-1][: length // 2]
-    distance = [float(np.float32(each)) for each in np.abs((place - middle) * (1 / middle))]
     rows = []
-    for power in POWERS:
-        exponent = float(np.float32(power))
-        weight = np.array([np.float32(math.pow(each, exponent)) for each in distance], np.float64)
+    for weight in weights(length)[:, ::-1][:, : length // 2]:
         moment = weight * (place - middle)
         rows.append(moment / (2 * np.sum(moment * (place - middle))))
     table = np.stack(rows)

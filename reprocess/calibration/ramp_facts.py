@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reprocess.calibration.dq import DO_NOT_USE, SATURATED
+
+_SAMPLE = 1 << 14  # values
+
+
+GroupMap = tuple[tuple[bool, ...], ...]  # one truth for each integration and group
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,15 @@ class RampFacts:
         For each group, whether every pixel of it is SATURATED in all integrations.
     median_gain : float
         Median of the gain reference over the exposure's pixels, NaN left out, in electrons per DN.
+    released_groups : tuple of tuple of bool, or None
+        For each integration and group, whether every pixel of it jumps or is DO_NOT_USE, which by sigma clipping tells
+        of no jump. None: of none, which `to_release` checks once all slabs are calibrated.
     """
 
-    dead_groups: tuple[tuple[bool, ...], ...]
+    dead_groups: GroupMap
     saturated_groups: tuple[bool, ...]
     median_gain: float
+    released_groups: GroupMap | None = None
 
     @classmethod
     def of(cls, groupdq: NDArray[np.uint8], gain: NDArray[np.float32] | None = None) -> RampFacts:
@@ -43,6 +53,27 @@ class RampFacts:
         dead = [[wholly(group, DO_NOT_USE) for group in integration] for integration in groupdq]
         saturated = [wholly(groupdq[:, group], SATURATED) for group in range(groupdq.shape[1])]
         return cls(tuple(map(tuple, dead)), tuple(saturated), math.nan if gain is None else median_gain(gain))
+
+
+def to_release(facts: RampFacts, wholly_jumped: Iterable[GroupMap | None]) -> RampFacts | None:
+    """Judge, when all slabs of an exposure are calibrated, whether they were with the right facts.
+
+    Parameters
+    ----------
+    facts : RampFacts
+        What they were calibrated with, without groups to release.
+    wholly_jumped : iterable of GroupMap or None
+        What each slab reports; together they cover the exposure.
+
+    Returns
+    -------
+    RampFacts or None
+        Facts to calibrate all slabs anew with. None: all is right, as it is unless the whole detector jumps at once.
+    """
+    reports = [np.array(each, bool) for each in wholly_jumped if each is not None]
+    if not reports or not (everywhere := np.logical_and.reduce(reports) & ~np.array(facts.dead_groups)).any():
+        return None
+    return replace(facts, released_groups=tuple(tuple(map(bool, groups)) for groups in everywhere))
 
 
 def wholly(flags: NDArray[np.uint8], bit: int) -> bool:
@@ -66,5 +97,19 @@ def median_gain(gain: NDArray[np.float32]) -> float:
     gain : float32 array, (row, column)
         Electrons per DN.
     """
-    known = gain[~np.isnan(gain)]
-    return float(np.median(known)) if known.size else math.nan
+    values = gain.reshape(-1)
+    known = values.size - np.count_nonzero(values != values)
+    if known == 0:
+        return math.nan
+    # The median lies between two values of a sample; only what lies between them has to be put in order.
+    sample = np.sort(values[:: max(1, values.size // _SAMPLE)])
+    sample = sample[: np.searchsorted(sample, np.inf, side="right")]
+    spread, middle = max(1, len(sample) // 16), len(sample) // 2
+    if len(sample) > 2 * spread:
+        low, high = sample[middle - spread], sample[middle + spread]
+        below, between = np.count_nonzero(values < low), values[(values >= low) & (values <= high)]
+        first, second = (known - 1) // 2 - below, known // 2 - below
+        if first >= 0 and second < len(between):
+            between.partition((first, second))
+            return float(np.mean(between[[first, second]]))
+    return float(np.median(values[values == values]))

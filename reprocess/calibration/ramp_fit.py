@@ -7,7 +7,7 @@ segment between jumps, and segments put together by their read noise. Slopes are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,48 +15,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess import errors
-from reprocess.calibration import clean_ramps, flagged_ramps
+from reprocess.calibration import alike_ramps, clean_ramps, flagged_ramps, likelihood, optional_fit
 from reprocess.calibration.blocks import batches, blocks
 from reprocess.calibration.dq import DO_NOT_USE, NO_GAIN_VALUE, SATURATED
+from reprocess.calibration.flagged_ramps import Cadence, FlaggedRamps
+from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.calibration.ramp_layout import check_layout
 from reprocess.calibration.rate import Fit, Rate
 from reprocess.calibration.readout import Readout
-from reprocess.calibration.slope_variance import PixelNoise
+from reprocess.calibration.slope_variance import NoiseImages, PixelNoise
 from reprocess.calibration.step import Locality, Parameter, Step
 
 STEP = Step(
     name="ramp_fit",
     keyword="S_RAMP",
-    revision=1,
+    revision=2,
     reference_types=("readnoise", "gain"),
     parameters=MappingProxyType(
         {
             "algorithm": "OLS_C",
+            "int_name": "",  # accepted, no effect, as officially
+            "save_opt": False,
+            "opt_name": "",
             "suppress_one_group": True,
             "firstgroup": None,
             "lastgroup": None,
+            "maximum_cores": "1",  # accepted, no effect: slabs are what runs beside each other here
             "skip": False,
         }
     ),
     locality=Locality(facts=("dead_groups", "saturated_groups")),
 )
 
-_BLOCK_VALUES = 1 << 16
-_FLAGGED_VALUES = 1 << 17
+_PLANES = tuple(field.name for field in fields(Rate))
+_OWN_PLANES = ("err", "var_rnoise")  # of an exposure of one integration, may differ from those of the integration
+_BLOCK_VALUES = 1 << 17
+_FLAGGED_VALUES = 1 << 21  # ramps with the same flags are fitted side by side: the more of them, the better
 _UNUSABLE = np.uint32(DO_NOT_USE | SATURATED)
 
 
 def fit(
-    data: NDArray[np.float32],
-    groupdq: NDArray[np.uint8],
-    pixeldq: NDArray[np.uint32],
-    gain: NDArray[np.float32],
-    readnoise: NDArray[np.float32],
+    ramp: Ramp,
+    images: NoiseImages,
     *,
     readout: Readout,
     parameters: Mapping[str, Parameter],
-    dark_current: NDArray[np.float32] | None = None,
     facts: RampFacts | None = None,
 ) -> Fit | None:
     """Return the count rates, or None if there is nothing to fit in the whole exposure.
@@ -65,29 +69,23 @@ def fit(
 
     Parameters
     ----------
-    data : float32 array, (integration, group, row, column)
-        DN, linear.
-    groupdq : uint8 array, (integration, group, row, column)
-        With the flags of the jump step.
-    pixeldq : uint32 array, (row, column)
-    gain : float32 array, (row, column)
-        Electrons per DN. Pixels without a positive gain get NO_GAIN_VALUE and DO_NOT_USE.
-    readnoise : float32 array, (row, column)
-        Noise of a difference of two reads (CDS) in DN. NaN gives NaN rates without a flag.
+    ramp : Ramp
+        Linear, with the flags of the jump step. A zero frame is used if `suppress_one_group` is false.
+    images : NoiseImages
+        Of the same rows. Pixels without a positive gain get NO_GAIN_VALUE and DO_NOT_USE; unknown read noise gives NaN
+        rates without a flag.
     readout : Readout
-        INSTRUME, NFRAMES, TGROUP and TFRAME are used.
+        INSTRUME, NFRAMES, TGROUP and TFRAME are used; GROUPGAP and DRPFRMS1 for the optional product.
     parameters : mapping
         Official names; those that are left out have the defaults of `STEP`.
-    dark_current : float32 array, (row, column), or None
-        Average dark current that adds to the photon variance, in electrons/s. None: 0.
     facts : RampFacts or None
-        Of the whole exposure, with the flags that this step receives. None: `data` is the whole exposure.
+        Of the whole exposure, with the flags that this step receives. None: `ramp` is the whole exposure.
 
     Returns
     -------
     Fit or None
         None if every pixel is saturated in the first group of all integrations, or if MIRI has fewer than two groups
-        that are not wholly DO_NOT_USE.
+        that are not wholly DO_NOT_USE. With the optional product if `save_opt` is true.
 
     Raises
     ------
@@ -96,28 +94,32 @@ def fit(
     errors.MissingKeyword
         If NFRAMES, TGROUP or TFRAME is not a positive number.
     errors.Unsupported
-        If another algorithm than OLS_C is asked for.
+        If another algorithm than OLS_C or LIKELY is asked for.
     """
-    images: dict[str, NDArray[Any]] = {"pixeldq": pixeldq, "gain": gain, "readnoise": readnoise}
-    if dark_current is not None:
-        images["dark_current"] = dark_current
-    check_layout(data, groupdq, **images)
+    _check_shapes(ramp, images)
     values = {**STEP.parameters, **parameters}
     _check(readout, values)
-    wanted = _wanted_groups(values["firstgroup"], values["lastgroup"], data.shape[1])
-    facts = facts or RampFacts.of(groupdq)
-    groupdq = _with_only(groupdq, wanted)
+    wanted = _wanted_groups(values["firstgroup"], values["lastgroup"], ramp.data.shape[1])
+    facts = facts or RampFacts.of(ramp.groupdq)
+    groupdq = _with_only(ramp.groupdq, wanted)
+    if str(values["algorithm"]).upper() == "LIKELY" and ramp.data.shape[1] >= likelihood.FEWEST_GROUPS:
+        return likelihood.fit(replace(ramp, groupdq=groupdq), images, readout=readout)
     groups = _used_groups(readout, facts, wanted)
     if groups is None or facts.saturated_groups[groups.start]:
         return None
+    zeroframe = None if values["suppress_one_group"] and ramp.data.shape[1] > 1 else ramp.zeroframe
     ramps = _Ramps(
-        data=_flat(data[:, groups]),
+        data=_flat(ramp.data[:, groups]),
         groupdq=_flat(groupdq[:, groups]),
-        images={name: image.reshape(-1) for name, image in images.items()},
-        frames_of_difference=2.0 * readout.nframes,
+        pixeldq=ramp.pixeldq.reshape(-1),
+        zeroframe=None if zeroframe is None else zeroframe.reshape(len(zeroframe), -1),
+        images=images.flat(),
+        nframes=readout.nframes,
     )
+    cadence = _cadence(readout, values, groups)
     with np.errstate(all="ignore"):
-        return _fit(ramps, _cadence(readout, values, groups), data.shape[2:])
+        fitted = _fit(ramps, cadence, ramp.data.shape[2:])
+        return _with_optional(fitted, ramps, cadence, readout) if values["save_opt"] else fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,45 +129,71 @@ class _Ramps:
     Attributes
     ----------
     data, groupdq : array, (integration, group, pixel)
-    images : mapping of str to array, (pixel,)
-        `pixeldq`, `gain`, `readnoise`, and `dark_current` if there is one, as `fit` takes them.
-    frames_of_difference : float
-        Frames in a difference of two groups.
+    pixeldq : uint32 array, (pixel,)
+    zeroframe : float32 array, (integration, pixel), or None
+    images : NoiseImages
+        (pixel,)
+    nframes : int
+        Frames in a group.
     """
 
     data: NDArray[np.float32]
     groupdq: NDArray[np.uint8]
-    images: Mapping[str, NDArray[Any]]
-    frames_of_difference: float
+    pixeldq: NDArray[np.uint32]
+    zeroframe: NDArray[np.float32] | None
+    images: NoiseImages
+    nframes: int
 
-    def noise(self, pixels: slice | NDArray[np.intp]) -> PixelNoise:
-        """Return what decides the noise of some pixels."""
-        gain = self.images["gain"][pixels].astype(np.float64)
-        read = self.images["readnoise"][pixels] * (gain / np.sqrt(self.frames_of_difference))
-        dark = self.images["dark_current"][pixels] if "dark_current" in self.images else np.zeros(len(gain))
-        return PixelNoise(gain, read.astype(np.float32).astype(np.float64), dark.astype(np.float64))
+    def chosen(self, pixels: NDArray[np.intp]) -> FlaggedRamps:
+        """Return some of the pixels as the fit of flagged ramps takes them."""
+        images = self.images.of(pixels)
+        dark = np.zeros(len(pixels)) if images.dark_current is None else images.dark_current.astype(np.float64)
+        return FlaggedRamps(
+            data=self.data.take(pixels, axis=2),
+            groupdq=self.groupdq.take(pixels, axis=2),
+            pixeldq=_without_gain(self.pixeldq[pixels], images.gain),
+            zeroframe=None if self.zeroframe is None else self.zeroframe.take(pixels, axis=1),
+            noise=PixelNoise(
+                images.gain.astype(np.float64), images.read_noise(self.nframes).astype(np.float64), dark
+            ),
+        )
 
-    def pixeldq(self, pixels: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
-        """Return the flags of some pixels, with those of pixels without a positive gain."""
-        flags = self.images["pixeldq"][pixels]
-        return np.where(self.images["gain"][pixels] > 0, flags, flags | np.uint32(NO_GAIN_VALUE | DO_NOT_USE))
+
+def _without_gain(pixeldq: NDArray[np.uint32], gain: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return the flags of pixels, with those of pixels without a positive gain."""
+    good = gain > 0
+    return pixeldq if good.all() else np.where(good, pixeldq, pixeldq | np.uint32(NO_GAIN_VALUE | DO_NOT_USE))
+
+
+def _check_shapes(ramp: Ramp, images: NoiseImages) -> None:
+    """Refuse arrays that do not belong together."""
+    known = {"pixeldq": ramp.pixeldq, "gain": images.gain, "readnoise": images.readnoise}
+    if images.dark_current is not None:
+        known["dark_current"] = images.dark_current
+    check_layout(ramp.data, ramp.groupdq, **known)
+    wanted = (ramp.data.shape[0], *ramp.data.shape[2:])
+    if ramp.zeroframe is not None and ramp.zeroframe.shape != wanted:
+        raise errors.WrongLayout(
+            f"zeroframe has shape {ramp.zeroframe.shape}; it needs one image per integration, {wanted}"
+        )
 
 
 def _check(readout: Readout, values: Mapping[str, Parameter]) -> None:
     """Refuse what cannot be fitted."""
-    if str(values["algorithm"]).upper() != "OLS_C":
-        raise errors.Unsupported(f"ramp_fit: algorithm is {values['algorithm']}; only OLS_C is fitted here")
+    if str(values["algorithm"]).upper() not in ("OLS_C", "LIKELY"):
+        raise errors.Unsupported(f"ramp_fit: algorithm is {values['algorithm']}; it has to be OLS_C or LIKELY")
     times = {"NFRAMES": readout.nframes, "TGROUP": readout.group_time_s, "TFRAME": readout.frame_time_s}
     for keyword, value in times.items():
         if not 0 < value < np.inf:
             raise errors.MissingKeyword(f"ramp_fit: {keyword} is {value}; it has to be a positive number")
 
 
-def _cadence(readout: Readout, values: Mapping[str, Parameter], groups: slice) -> flagged_ramps.Cadence:
+def _cadence(readout: Readout, values: Mapping[str, Parameter], groups: slice) -> Cadence:
     """Return the times in the precision that the official step has them in."""
     frame_time_s = float(np.float32(readout.frame_time_s))
-    return flagged_ramps.Cadence(
+    return Cadence(
         group_time_s=float(np.float32(readout.group_time_s)),
+        frame_time_s=frame_time_s,
         lone_time_s=(readout.nframes + 1.0) * frame_time_s / 2,
         suppress_one_group=bool(values["suppress_one_group"]) and groups.stop > 1,
         first_jump_counts=groups.start == 0,
@@ -208,48 +236,59 @@ def _flat(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(*array.shape[:2], -1)
 
 
-def _fit(ramps: _Ramps, cadence: flagged_ramps.Cadence, shape: tuple[int, ...]) -> Fit:
+def _fit(ramps: _Ramps, cadence: Cadence, shape: tuple[int, ...]) -> Fit:
     """Fit all pixels as if they were without flags, then those that are not once more."""
-    nints, pixels = len(ramps.data), ramps.data.shape[2]
-    rate, rateints = _empty((pixels,)), _empty((nints, pixels))
-    flagged = _fit_clean(ramps, cadence, rate, rateints)
-    planes = ramps.data.shape[0] * ramps.data.shape[1]
-    for chosen in batches(flagged, planes, values=_FLAGGED_VALUES):
-        pixeldq = ramps.pixeldq(chosen)
-        groups = ramps.data.take(chosen, axis=2), ramps.groupdq.take(chosen, axis=2)
-        fitted = flagged_ramps.fit_flagged(*groups, pixeldq, ramps.noise(chosen), cadence)
-        for result, part in zip((rate, rateints), fitted, strict=True):
-            for name in ("sci", "err", "var_poisson", "var_rnoise"):
-                getattr(result, name)[..., chosen] = getattr(part, name)
-            result.dq[..., chosen] = part.bits | pixeldq
+    nints, ngroups, pixels = ramps.data.shape
+    rateints = _empty((nints, pixels))
+    rate = _rate_beside(rateints) if nints == 1 else _empty((pixels,))
+    apart = [name for name in _PLANES if nints > 1 or name in _OWN_PLANES]
+    flagged = _fit_clean(ramps, cadence, rate, rateints) if ngroups >= clean_ramps.FEWEST_GROUPS else np.arange(pixels)
+    for batch in batches(flagged, nints * ngroups, values=_FLAGGED_VALUES):
+        places = alike_ramps.together(batch, ramps.groupdq)
+        chosen = ramps.chosen(places)
+        combined, each = flagged_ramps.fit_flagged(chosen, cadence)
+        for result, part, names in ((rateints, each, _PLANES), (rate, combined, apart)):
+            for name in names:
+                plane = getattr(result, name)
+                values = part.bits | chosen.pixeldq if name == "dq" else getattr(part, name).astype(np.float32)
+                plane[..., places] = values
     return Fit(_shaped(rate, shape), _shaped(rateints, (nints, *shape)))
 
 
-def _fit_clean(ramps: _Ramps, cadence: flagged_ramps.Cadence, rate: Rate, rateints: Rate) -> NDArray[np.intp]:
+def _fit_clean(ramps: _Ramps, cadence: Cadence, rate: Rate, rateints: Rate) -> NDArray[np.intp]:
     """Write the rates of pixels without flags; return the other pixels."""
     nints, ngroups, pixels = ramps.data.shape
-    if ngroups < clean_ramps.FEWEST_GROUPS:
-        return np.arange(pixels)
-    planes = ramps.groupdq.reshape(-1, pixels) if ramps.groupdq.flags.c_contiguous else None
     others = []
     for block in blocks(pixels, ngroups, values=_BLOCK_VALUES):
-        clean = clean_ramps.fit_clean(ramps.data[:, :, block], ramps.noise(block), cadence.group_time_s)
+        images = ramps.images.of(block)
+        read_noise = images.read_noise(ramps.nframes)
+        clean = clean_ramps.fit_clean(ramps.data[:, :, block], images, read_noise, cadence.group_time_s)
         photon, read = clean.photon_variance, clean.read_variance
+        total = photon + read
+        pixeldq = _without_gain(ramps.pixeldq[block], images.gain)
         rateints.sci[:, block] = clean.slope
-        rateints.err[:, block] = np.sqrt(photon + read)
+        rateints.err[:, block] = np.sqrt(total)
         rateints.var_poisson[:, block] = photon
         rateints.var_rnoise[:, block] = read
-        rate.sci[block] = np.add.reduce(clean.slope, axis=0) / nints
-        rate.err[block] = np.sqrt((photon + read) / nints)
-        rate.var_poisson[block] = photon / nints
-        rate.var_rnoise[block] = read / nints
-        pixeldq = ramps.pixeldq(block)
-        rate.dq[block] = rateints.dq[:, block] = pixeldq
-        flags = ramps.groupdq[:, :, block] if planes is None else planes[:, block]
-        flags = np.bitwise_or.reduce(flags.reshape(-1, flags.shape[-1]), axis=0)
-        plain = clean.valid & (flags == 0) & (pixeldq & _UNUSABLE == 0)
-        others.append(np.flatnonzero(~plain) + block.start)
+        rateints.dq[:, block] = pixeldq
+        if nints > 1:
+            rate.sci[block] = np.add.reduce(clean.slope, axis=0) / nints
+            rate.var_poisson[block] = photon / np.float32(nints)
+            rate.dq[block] = pixeldq
+        np.divide(read, np.float32(nints), out=rate.var_rnoise[block])
+        total /= np.float32(nints)
+        np.sqrt(total, out=rate.err[block])
+        flags = _any_flag(ramps.groupdq[:, :, block])
+        others.append(np.flatnonzero(~clean.valid | (flags != 0) | (pixeldq & _UNUSABLE != 0)) + block.start)
     return np.concatenate(others)
+
+
+def _any_flag(groupdq: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the flags that any group of a pixel has, (integration, group, pixel) to (pixel,)."""
+    flags: NDArray[np.uint8] = np.bitwise_or.reduce(groupdq[0], axis=0)
+    for integration in groupdq[1:]:
+        flags |= np.bitwise_or.reduce(integration, axis=0)
+    return flags
 
 
 def _empty(shape: tuple[int, ...]) -> Rate:
@@ -258,12 +297,22 @@ def _empty(shape: tuple[int, ...]) -> Rate:
     return Rate(sci=sci, err=err, dq=np.empty(shape, np.uint32), var_poisson=photon, var_rnoise=read)
 
 
+def _rate_beside(rateints: Rate) -> Rate:
+    """Return the rate of an exposure of one integration: its own are only the planes that may differ from that."""
+    own = _empty(rateints.sci.shape[1:])
+    return replace(own, sci=rateints.sci[0], dq=rateints.dq[0], var_poisson=rateints.var_poisson[0])
+
+
 def _shaped(rate: Rate, shape: tuple[int, ...]) -> Rate:
     """Return a rate with rows and columns apart."""
-    return Rate(
-        sci=rate.sci.reshape(shape),
-        err=rate.err.reshape(shape),
-        dq=rate.dq.reshape(shape),
-        var_poisson=rate.var_poisson.reshape(shape),
-        var_rnoise=rate.var_rnoise.reshape(shape),
-    )
+    return Rate(*(getattr(rate, field.name).reshape(shape) for field in fields(Rate)))
+
+
+def _with_optional(fitted: Fit, ramps: _Ramps, cadence: Cadence, readout: Readout) -> Fit:
+    """Return the fit with what the official step tells of each segment."""
+    nints, ngroups, pixels = ramps.data.shape
+    parts = [
+        optional_fit.of_pixels(ramps.chosen(chosen), cadence, readout)
+        for chosen in batches(np.arange(pixels), nints * ngroups, values=_FLAGGED_VALUES)
+    ]
+    return replace(fitted, optional=optional_fit.joined(parts, fitted.rate.sci.shape))

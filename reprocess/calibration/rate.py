@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reprocess.calibration.optional_fit import OptionalFit
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -40,8 +42,11 @@ class Fit:
     rate : Rate
         All integrations combined, (row, column).
     rateints : Rate
-        Each integration by itself, (integration, row, column).
+        Each integration by itself, (integration, row, column). Of a single integration, it shares memory with `rate`.
+    optional : OptionalFit or None
+        Each segment by itself, if it was asked for.
     """
 
     rate: Rate
     rateints: Rate
+    optional: OptionalFit | None = None

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from reprocess import errors
 from reprocess.exposure import Card, Header
 
+INTERLEAVED_FROM, INTERLEAVED_ROWS = 2048, 3200
+
+
+def is_interleaved(read_pattern: str, rows: Card) -> bool:
+    """Return whether frames of so many rows have reference samples between the pixels."""
+    return "IRS2" in read_pattern and rows == INTERLEAVED_FROM
+
 
 @dataclass(frozen=True, slots=True)
 class Readout:
@@ -36,6 +43,8 @@ class Readout:
         NOUTPUTS: amplifiers in use.
     first_integration : int
         INTSTART: 1-based number of the file's first integration in the exposure.
+    normal_samples, reference_samples : int
+        NRS_NORM and NRS_REF: how reference samples are interleaved with those of pixels, in IRS2 frames of NIRSpec.
     """
 
     instrument: str
@@ -59,6 +68,8 @@ class Readout:
     frame_divisor: int | None = None
     outputs: int | None = None
     first_integration: int = 1
+    normal_samples: int = 16
+    reference_samples: int = 4
 
     @classmethod
     def from_header(cls, header: Header, shape: Sequence[int], *, name: str = "") -> Readout:
@@ -103,6 +114,8 @@ class Readout:
             frame_divisor=cards.optional_integer("FRMDIVSR"),
             outputs=cards.optional_integer("NOUTPUTS"),
             first_integration=cards.integer("INTSTART", least=1, default=1),
+            normal_samples=cards.integer("NRS_NORM", least=1, default=16),
+            reference_samples=cards.integer("NRS_REF", least=0, default=4),
         )
         _check_axes(readout, name)
         _check_shape(readout, tuple(shape), name)
@@ -117,6 +130,21 @@ class Readout:
     def shape(self) -> tuple[int, int, int, int]:
         """Axes of the ramp: integration, group, row, column."""
         return self.nints, self.ngroups, self.rows, self.columns
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the file has reference samples between the pixels: a full frame of NIRSpec in an IRS2 pattern."""
+        return is_interleaved(self.read_pattern, self.rows)
+
+    @property
+    def raw_rows(self) -> int:
+        """Rows of a frame in the Level 1b file."""
+        return INTERLEAVED_ROWS if self.interleaved else self.rows
+
+    @property
+    def raw_shape(self) -> tuple[int, int, int, int]:
+        """Axes of SCI in the Level 1b file: integration, group, row, column."""
+        return self.nints, self.ngroups, self.raw_rows, self.columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +222,9 @@ def _check_axes(readout: Readout, name: str) -> None:
 
 def _check_shape(readout: Readout, shape: tuple[int, ...], name: str) -> None:
     """Refuse a SCI array that is empty or not of the shape that the keywords promise."""
-    if shape != readout.shape:
+    if shape != readout.raw_shape:
         raise errors.WrongLayout(
-            f"{_prefix(name)}SCI has axes {shape}, but NINTS, NGROUPS, SUBSIZE2, SUBSIZE1 promise {readout.shape} "
+            f"{_prefix(name)}SCI has axes {shape}, but NINTS, NGROUPS, SUBSIZE2, SUBSIZE1 promise {readout.raw_shape} "
             "(integration, group, row, column); the file is damaged or its header is wrong"
         )
     if 0 in shape:

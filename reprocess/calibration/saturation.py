@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess.calibration import dq
+from reprocess.calibration.places import Places, places
 from reprocess.calibration.step import Locality, Step
 
 STEP = Step(
@@ -89,10 +90,15 @@ def threshold(level: NDArray[np.float32], flags: NDArray[np.uint32]) -> Threshol
     """
     no_check = np.uint32(dq.NO_SAT_CHECK)
     unknown = np.isnan(level)
-    unchecked = unknown | ((flags & no_check) != 0)
-    return Threshold(
-        np.where(unchecked, NEVER_REACHED, level), unchecked, flags | np.where(unknown, no_check, np.uint32(0))
-    )
+    unchecked = (flags & no_check) != 0
+    unchecked |= unknown
+    if unchecked.any():
+        level = level.copy()
+        level[places(unchecked)] = NEVER_REACHED
+    if unknown.any():
+        flags = flags.copy()
+        flags[places(unknown)] |= no_check
+    return Threshold(level, unchecked, flags)
 
 
 class Onset:
@@ -114,7 +120,7 @@ class Onset:
 
     def add(self, group: NDArray[Any]) -> None:
         """Look at the next group, a (row, column) array."""
-        for rows in _bands(group.shape):
+        for rows in _bands((1, *group.shape), 1 << 16):
             alive = self._alive[rows]
             np.greater(alive, group[rows] > self._last_good[rows], out=alive)
             self.first[rows] += alive.view(self.first.dtype) if self.first.itemsize == 1 else alive
@@ -130,12 +136,6 @@ def _last_good(level: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]
     return below
 
 
-def _bands(shape: tuple[int, ...], pixels: int = 65536) -> Iterable[slice]:
-    """Cut the rows into bands whose temporary arrays stay in the processor's cache."""
-    step = max(1, pixels // max(1, shape[-1]))
-    return (slice(start, start + step) for start in range(0, shape[-2], step))
-
-
 def first_saturated(groups: NDArray[Any], limits: Threshold) -> NDArray[Any]:
     """Return the index of the first group at or above the threshold; the number of groups where there is none.
 
@@ -149,10 +149,24 @@ def first_saturated(groups: NDArray[Any], limits: Threshold) -> NDArray[Any]:
     -------
     uint8 or uint16 array, (row, column)
     """
-    onset = Onset(limits, len(groups), groups.dtype)
-    for group in groups:
-        onset.add(group)
-    return onset.first
+    ngroups = len(groups)
+    first = np.full(limits.level.shape, ngroups, np.min_scalar_type(ngroups))
+    highest = np.maximum if groups.dtype == np.uint16 else np.fmax
+    for rows in _bands(groups.shape):
+        block, level = groups[:, rows], limits.level[rows]
+        # A uint16 is exact in float32. Only pixels that reach the threshold at all are followed group by group.
+        reached = np.flatnonzero(highest.reduce(block, axis=0).astype(np.float32, copy=False) >= level)
+        if len(reached):
+            followed = block.reshape(ngroups, -1)[:, reached] >= level.reshape(-1)[reached]
+            first[rows].reshape(-1)[reached] = followed.argmax(axis=0)
+    return first
+
+
+def _bands(shape: tuple[int, ...], values: int = 1 << 17) -> Iterable[slice]:
+    """Cut the rows into bands whose groups stay in the processor's cache."""
+    ngroups, rows, columns = shape
+    step = max(1, values // max(1, ngroups * columns))
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def grow(first: NDArray[Any], layers: int) -> NDArray[Any]:
@@ -187,13 +201,17 @@ def flag_groups(
     -------
     uint8 array, (group, row, column)
     """
-    numbers = np.arange(len(groups), dtype=first.dtype)[:, None, None]
-    flags = (first <= numbers).view(np.uint8)
-    flags *= np.uint8(dq.SATURATED)
-    floor = (groups <= 0).view(np.uint8)
-    floor *= np.uint8(dq.AD_FLOOR | dq.DO_NOT_USE)
-    flags |= floor
-    return np.bitwise_or(flags, start, out=out)
+    flags = np.empty(groups.shape, np.uint8) if out is None else out
+    flags[...] = start
+    row, column = places(first < len(groups))
+    if len(row):
+        saturated = first[row, column] <= np.arange(len(groups), dtype=first.dtype)[:, None]
+        flags[:, row, column] |= saturated.view(np.uint8) * np.uint8(dq.SATURATED)
+    if not groups.min(initial=1) > 0:
+        floor = (groups <= 0).view(np.uint8)
+        floor *= np.uint8(dq.AD_FLOOR | dq.DO_NOT_USE)
+        flags |= floor
+    return flags
 
 
 def flag_averaged(
@@ -243,35 +261,31 @@ def flag_group_before(
     last : int
         Groups of the integration.
     """
+    # A group of a single read hides nothing: what it rose by cannot exceed what was left below the threshold.
+    if averaging.nframes == 1:
+        return
     dilution = averaging.mean_read(number) / averaging.last_read(number)
     second = number == 1 and last > 2
-    if dilution == 1 and not second:
-        return
-    row, column = np.nonzero(first == number + 1)
+    row, column = places(first == number + 1)
     if not len(row):
         return
-    if dilution != 1:
-        begun = _diluted(groups[number][row, column], (row, column), limits, dilution)
-        begun &= (flags[row, column] & dq.DO_NOT_USE) == 0
-        seeds = row[begun], column[begun]
+    begun = _diluted(groups[number][row, column], (row, column), limits, dilution)
+    begun &= (flags[row, column] & dq.DO_NOT_USE) == 0
+    seeds = row[begun], column[begun]
     if second:
         jumped = _second(groups[0][row, column], groups[1][row, column], (row, column), limits, averaging)
         flags[row[jumped], column[jumped]] |= np.uint8(dq.DO_NOT_USE)
-    if dilution != 1:
-        _flag_square(flags, seeds, averaging.layers)
+    _flag_square(flags, seeds, averaging.layers)
 
 
-Index = tuple[NDArray[np.intp], NDArray[np.intp]]
-
-
-def _diluted(values: NDArray[Any], index: Index, limits: Threshold, dilution: float) -> NDArray[np.bool_]:
+def _diluted(values: NDArray[Any], index: Places, limits: Threshold, dilution: float) -> NDArray[np.bool_]:
     """Return where a group's average reaches what it would be if its last frame were at the threshold."""
     factor = np.where(limits.unchecked[index], 1.0, dilution)
     return values.astype(np.float32) >= limits.level[index] * factor
 
 
 def _second(
-    zeroth: NDArray[Any], first: NDArray[Any], index: Index, limits: Threshold, averaging: Averaging
+    zeroth: NDArray[Any], first: NDArray[Any], index: Places, limits: Threshold, averaging: Averaging
 ) -> NDArray[np.bool_]:
     """Return where the second group rose so much that a late event must have saturated the third.
 
@@ -286,7 +300,7 @@ def _second(
     return (expected < level) & ((end - start) > (level - start) / np.float32(averaging.nframes))
 
 
-def _flag_square(flags: NDArray[np.uint8], seeds: Index, layers: int) -> None:
+def _flag_square(flags: NDArray[np.uint8], seeds: Places, layers: int) -> None:
     """Set DO_NOT_USE in place at the seeds and in the square of neighbours around each."""
     rows, columns = flags.shape
     for down in range(-layers, layers + 1):

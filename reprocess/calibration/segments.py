@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess.calibration import optimal_weights
-from reprocess.calibration.dq import JUMP_DET, PERSISTENCE
+from reprocess.calibration.dq import JUMP_DET, PERSISTENCE, SATURATED
 
 _KEPT_BITS = np.uint8(0xFF ^ PERSISTENCE)
 
@@ -51,6 +51,28 @@ def find_segments(flags: NDArray[np.uint8]) -> Segments:
     Segments
         In the order of ramps, and of groups within a ramp.
     """
+    return _without_single_groups(_runs(flags))
+
+
+def reported_count(flags: NDArray[np.uint8]) -> int:
+    """Return the length of the axis of segments in the official optional product.
+
+    It is the largest number of segments of a ramp, but a ramp whose segments are all of one group counts those that are
+    left out too.
+
+    Parameters
+    ----------
+    flags : uint8 array, (group, ramp)
+    """
+    runs = _runs(flags)
+    used = flags[0].take(runs.ramp) & SATURATED == 0
+    long, short = (runs.ramp[used & chosen] for chosen in (runs.length > 1, runs.length == 1))
+    longer, shorter = (np.bincount(ramp, minlength=flags.shape[1]) for ramp in (long, short))
+    return int(np.max(np.where(longer > 0, longer, shorter), initial=0))
+
+
+def _runs(flags: NDArray[np.uint8]) -> Segments:
+    """Return all segments, those of one group too."""
     ngroups, nramps = flags.shape
     flags = flags & _KEPT_BITS
     good = np.zeros(1 + nramps * (ngroups + 1), np.bool_)  # a bad group before the first ramp and after each
@@ -61,7 +83,7 @@ def find_segments(flags: NDArray[np.uint8]) -> Segments:
     length = edges[1::2] - edges[0::2]
     before = flags.reshape(-1).take((start - 1) * nramps + ramp, mode="clip")
     joined = (start > 0) & (before == JUMP_DET)
-    return _without_single_groups(Segments(ramp, start - joined, length + joined))
+    return Segments(ramp, start - joined, length + joined)
 
 
 def _without_single_groups(segments: Segments) -> Segments:

@@ -128,6 +128,20 @@ def median_of_known(values: NDArray[Real]) -> NDArray[np.float64]:
     values : float array, (n, pixel)
         Overwritten.
     """
+    with np.errstate(invalid="ignore", over="ignore"):
+        incomplete = np.flatnonzero(np.isnan(np.add.reduce(values, axis=0)))
+    partly = values.take(incomplete, axis=1)
+    lower, upper = order_statistics(values, ((len(values) - 1) // 2, len(values) // 2))
+    median = lower.astype(np.float64)
+    median += upper
+    median *= 0.5
+    if incomplete.size:
+        median[incomplete] = _median_of_some(partly)
+    return median
+
+
+def _median_of_some(values: NDArray[Real]) -> NDArray[np.float64]:
+    """Return the median of each pixel's values without NaN; overwrites them."""
     known = count_of(~np.isnan(values))
     np.fmin(values, values.dtype.type(np.inf), out=values)
     ascending = ordered(values)

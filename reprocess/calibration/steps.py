@@ -7,21 +7,26 @@ from types import MappingProxyType
 
 from reprocess import errors
 from reprocess.calibration import (
+    charge_migration,
     dark_current,
     dq,
+    firstframe,
     gain_scale,
     group_scale,
     ipc,
     jump,
+    large_events,
     lastframe,
     linearity,
     ramp_fit,
     refpix,
+    refpix_irs2,
     reset,
     rscd,
     saturation,
     superbias,
 )
+from reprocess.calibration.readout import INTERLEAVED_FROM, is_interleaved
 from reprocess.calibration.step import Locality, Parameter, Step
 from reprocess.exposure import Header
 
@@ -38,11 +43,10 @@ _FLICKER_AND_PERSISTENCE = (
     _off("clean_flicker_noise", "S_CLNFNS"),
     _off("persistence", "S_PERSIS"),
 )
-_CHARGE_MIGRATION = _off("charge_migration", "S_CHGMIG")
-_EMICORR, _FIRSTFRAME = _off("emicorr", "S_MIREMI"), _off("firstframe", "S_FRSTFR")
-OFF = (_EMICORR, _FIRSTFRAME, _CHARGE_MIGRATION, *_FLICKER_AND_PERSISTENCE)
+_EMICORR = _off("emicorr", "S_MIREMI")
+OFF = (_EMICORR, *_FLICKER_AND_PERSISTENCE)
 
-_FROM_JUMP_ON = (_CHARGE_MIGRATION, jump.STEP, *_FLICKER_AND_PERSISTENCE, ramp_fit.STEP, gain_scale.STEP)
+_FROM_JUMP_ON = (charge_migration.STEP, jump.STEP, *_FLICKER_AND_PERSISTENCE, ramp_fit.STEP, gain_scale.STEP)
 
 NEAR_INFRARED: tuple[Step, ...] = (
     group_scale.STEP,
@@ -56,13 +60,16 @@ NEAR_INFRARED: tuple[Step, ...] = (
     *_FROM_JUMP_ON,
 )
 
+# Full frames of NIRSpec in an IRS2 pattern.
+INTERLEAVED: tuple[Step, ...] = tuple(refpix_irs2.STEP if step is refpix.STEP else step for step in NEAR_INFRARED)
+
 MID_INFRARED: tuple[Step, ...] = (
     group_scale.STEP,
     dq.STEP,
     _EMICORR,
     saturation.STEP,
     ipc.STEP,
-    _FIRSTFRAME,
+    firstframe.STEP,
     lastframe.STEP,
     reset.STEP,
     linearity.STEP,
@@ -79,20 +86,69 @@ NEAR_INFRARED_TYPES = frozenset(
     {
         "FGS_FOCUS",
         "FGS_IMAGE",
+        "FGS_INTFLAT",
+        "FGS_SKYFLAT",
         "NIS_AMI",
+        "NIS_EXTCAL",
         "NIS_FOCUS",
         "NIS_IMAGE",
+        "NIS_LAMP",
+        "NIS_SOSS",
         "NIS_TACONFIRM",
         "NIS_TACQ",
+        "NIS_WFSS",
         "NRC_CORON",
+        "NRC_FLAT",
         "NRC_FOCUS",
+        "NRC_GRISM",
         "NRC_IMAGE",
+        "NRC_LED",
         "NRC_TACONFIRM",
         "NRC_TACQ",
+        "NRC_TSGRISM",
         "NRC_TSIMAGE",
+        "NRC_WFSC",
+        "NRC_WFSS",
+        "NRS_AUTOFLAT",
+        "NRS_AUTOWAVE",
+        "NRS_BRIGHTOBJ",
+        "NRS_CONFIRM",
+        "NRS_FIXEDSLIT",
+        "NRS_FOCUS",
+        "NRS_IFU",
+        "NRS_IMAGE",
+        "NRS_LAMP",
+        "NRS_MIMF",
+        "NRS_MSASPEC",
+        "NRS_MSATA",
+        "NRS_TACONFIRM",
+        "NRS_TACQ",
+        "NRS_TASLIT",
+        "NRS_VERIFY",
+        "NRS_WATA",
     }
 )
-MID_INFRARED_TYPES = frozenset({"MIR_4QPM", "MIR_CORONCAL", "MIR_IMAGE", "MIR_LYOT", "MIR_TACONFIRM", "MIR_TACQ"})
+MID_INFRARED_TYPES = frozenset(
+    {
+        "MIR_4QPM",
+        "MIR_CORONCAL",
+        "MIR_FLATIMAGE",
+        "MIR_FLATIMAGE-EXT",
+        "MIR_FLATMRS",
+        "MIR_FLATMRS-EXT",
+        "MIR_IMAGE",
+        "MIR_LRS-FIXEDSLIT",
+        "MIR_LRS-SLITLESS",
+        "MIR_LYOT",
+        "MIR_MRS",
+        "MIR_TACONFIRM",
+        "MIR_TACQ",
+        "MIR_WFSS",
+    }
+)
+DARK_TYPES = frozenset(
+    {"FGS_DARK", "MIR_DARKALL", "MIR_DARKIMG", "MIR_DARKMRS", "NIS_DARK", "NRC_DARK", "NRS_DARK"}
+)
 GUIDE_STAR_TYPES = frozenset({"FGS_ACQ1", "FGS_ACQ2", "FGS_FINEGUIDE", "FGS_ID-IMAGE", "FGS_ID-STACK", "FGS_TRACK"})
 
 
@@ -116,11 +172,18 @@ def steps_for(header: Header) -> tuple[Step, ...]:
         raise errors.MissingKeyword(f"keyword EXP_TYPE is {exp_type!r}, but must name the type of the exposure")
     if header.get("MSTR_RD1") is not None:
         raise errors.Unsupported("the frame is made of stripes (keyword MSTR_RD1); only whole frames and subarrays are")
-    return steps_of(exp_type.strip())
+    rows = header.get("SUBSIZE2", INTERLEAVED_FROM)
+    return steps_of(exp_type.strip(), interleaved=is_interleaved(str(header.get("READPATT")), rows))
 
 
-def steps_of(exp_type: str) -> tuple[Step, ...]:
+def steps_of(exp_type: str, *, interleaved: bool = False) -> tuple[Step, ...]:
     """Return the steps of an exposure type in their order.
+
+    Parameters
+    ----------
+    exp_type : str
+    interleaved : bool
+        Whether the frames are IRS2 frames, see `Readout.interleaved`.
 
     Raises
     ------
@@ -129,14 +192,16 @@ def steps_of(exp_type: str) -> tuple[Step, ...]:
     """
     if exp_type in GUIDE_STAR_TYPES:
         raise errors.Unsupported(f"EXP_TYPE {exp_type}: guide-star acquisition data are not taken by stage 1")
+    if exp_type in DARK_TYPES:
+        raise errors.Unsupported(f"EXP_TYPE {exp_type}: darks are not taken by stage 1, which would subtract a dark")
     if exp_type in MID_INFRARED_TYPES:
         return MID_INFRARED
     if exp_type not in NEAR_INFRARED_TYPES:
         raise errors.Unsupported(
-            f"EXP_TYPE {exp_type} is not supported: stage 1 here takes imaging with NIRCam, NIRISS, FGS and MIRI "
-            "(see the README)"
+            f"EXP_TYPE {exp_type} is not supported: stage 1 here takes exposures of NIRCam, NIRISS, FGS, NIRSpec and "
+            "MIRI by the types that it knows (see the README)"
         )
-    return NEAR_INFRARED
+    return INTERLEAVED if interleaved else NEAR_INFRARED
 
 
 def reference_types(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -156,8 +221,12 @@ def locality(steps: Sequence[Step], parameters: Parameters | None = None) -> Loc
     settings = resolve(steps, parameters or {})
     wider = 2 * (_layers(settings) - _layers(resolve(steps, {})))
     facts = {fact: None for step in steps for fact in step.locality.facts}
-    whole = any(step.locality.whole for step in steps)
-    return Locality(sum(step.locality.halo_rows for step in steps) + max(0, wider), tuple(facts), whole)
+    jumps = settings.get(jump.STEP.name, {"skip": True})
+    whole = any(step.locality.whole for step in steps) or (not jumps["skip"] and large_events.wanted(jumps))
+    halo = sum(step.locality.halo_rows for step in steps)
+    if settings.get(charge_migration.STEP.name, {}).get("skip", True):
+        halo -= sum(step.locality.halo_rows for step in steps if step.name == charge_migration.STEP.name)
+    return Locality(halo + max(0, wider), tuple(facts), whole)
 
 
 def _layers(settings: Parameters) -> int:

@@ -26,7 +26,12 @@ def usable(bias: NDArray[np.float32]) -> NDArray[np.float32]:
     bias : float32 array
         DN, NaN where unknown.
     """
-    return np.where(np.isnan(bias), np.float32(0), bias)
+    unknown = np.flatnonzero(np.isnan(bias))
+    if not len(unknown):
+        return bias
+    known = bias.copy(order="C")
+    known.reshape(-1)[unknown] = 0
+    return known
 
 
 def subtract(data: NDArray[np.float32], *, bias: NDArray[np.float32]) -> NDArray[np.float32]:

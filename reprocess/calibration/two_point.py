@@ -7,93 +7,116 @@ of a pixel in one column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import selection
+from reprocess.calibration import quiet_sizes, selection
+from reprocess.calibration.flat_index import quotient_and_remainder
+from reprocess.calibration.quiet_sizes import MARGIN, SLACK, TINY, Differences, Thresholds, sigma
 
-Differences = NDArray[np.float32]
-Hits = NDArray[np.bool_]
-
-# A pixel is left out of the exact test only if single precision cannot have hidden a jump in it.
-_SLACK = np.float32(5e-7)
-_MARGIN = np.float32(1.00002)
-_LARGEST = np.finfo(np.float32).max
+_FAR = np.float32(1e38)  # electrons; where single precision ends for differences of two of them
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Smallest jump that is flagged, in standard deviations, by the number of differences that are left.
+class Jumps(NamedTuple):
+    """Jumps that were found, in the order of the differences and then of the pixels.
 
     Attributes
     ----------
-    normal : float
-        For four and more.
-    three, two : float
-        For three and for two.
+    difference, pixel : int array, (jump,)
+    size : float64 array, (jump,)
+        Distance from the median of the signed differences, in standard deviations.
     """
 
-    normal: float
-    three: float
-    two: float
-
-    def at(self, count: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the threshold for each count; infinite below two."""
-        table = np.array([np.inf, np.inf, self.two, self.three, self.normal])
-        return table.take(np.minimum(count, 4))
-
-
-def sigma(centre: NDArray[np.float64], noise_variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standard deviation of a difference in electrons; NaN instead of 0, so that nothing exceeds it.
-
-    Parameters
-    ----------
-    centre : float64 array, (pixel,)
-        Median difference.
-    noise_variance : float64 array, (pixel,)
-        Variance of a difference from read noise.
-    """
-    deviation = np.sqrt(np.abs(centre) + noise_variance)
-    return np.where(deviation == 0, np.nan, deviation)
+    difference: NDArray[np.intp]
+    pixel: NDArray[np.intp]
+    size: NDArray[np.float64]
 
 
 def may_have_jumps(
     differences: Differences, noise_variance: NDArray[np.float32], thresholds: Thresholds, *, iterative: bool
-) -> Hits:
-    """Tell in single precision which pixels the exact test has to look at; the others have no jump for certain.
+) -> NDArray[np.bool_]:
+    """Tell which pixels the exact test has to look at; the others have no jump for certain.
+
+    The median lies between the least and the largest. So no difference is further from it than these two are apart, and
+    it is no nearer to zero than they are. That is enough to let most ramps pass.
 
     Parameters
     ----------
     differences : float32 array, (difference, pixel)
-        Overwritten. A pixel with a NaN is told to be looked at.
+        A pixel with a NaN is told to be looked at.
     noise_variance : float32 array, (pixel,)
     thresholds : Thresholds
     iterative : bool
-        Which exact test: `iterative_jumps` or `single_pass_jumps`.
+        Which exact test is to be spared: the iterative one works on sizes without signs.
 
     Returns
     -------
     bool array, (pixel,)
     """
-    count = len(differences)
-    if iterative:
-        np.abs(differences, out=differences)
-    left = {2: 1, 3: 3}.get(count, count - 1) if iterative else count
-    ranks = (0, (left - 1) // 2, left // 2, count - 2, count - 1)
-    least, lower, upper, second, largest = selection.order_statistics(differences, ranks)
-    centre = (lower + upper) * np.float32(0.5)
-    reach = np.maximum(largest - centre, centre - least)
-    reach += np.maximum(np.abs(least), np.abs(largest)) * _SLACK
-    limit = np.float32(float(thresholds.at(np.array(count))) ** 2)
-    suspect: Hits = ~(reach * reach * _MARGIN < (np.abs(centre) + noise_variance) * limit)
-    if iterative and count > 3:
-        suspect |= second == largest
-    return suspect
+    spare = np.empty_like(noise_variance)
+    least, largest = (np.full_like(noise_variance, end) for end in (np.inf, -np.inf))
+    for row in differences:
+        values = np.abs(row, out=spare) if iterative else row
+        np.minimum(least, values, out=least)
+        np.maximum(largest, values, out=largest)
+    reach = largest - least
+    slack = np.maximum(np.abs(least, out=spare), np.abs(largest), out=spare)
+    slack *= SLACK
+    slack += TINY
+    reach += slack
+    reach *= reach
+    reach *= MARGIN
+    limit = np.maximum(least, np.negative(largest, out=largest), out=least)
+    np.maximum(limit, np.float32(0), out=limit)
+    limit += noise_variance
+    limit *= np.float32(thresholds.square(len(differences)) if iterative else thresholds.normal**2)
+    quiet = reach < limit
+    return np.logical_not(quiet, out=quiet)
 
 
-def single_pass_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Hits:
+def iterative_jumps(
+    differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds
+) -> tuple[Jumps, NDArray[np.intp], Differences]:
+    """Flag the most deviant difference of each pixel, leave it out, and look again until none exceeds the threshold.
+
+    Parameters
+    ----------
+    differences : float32 array, (difference, pixel)
+        NaN where one of the two groups is not to be used. Overwritten.
+    noise_variance : float64 array, (pixel,)
+        Variance of a difference from read noise, in electrons squared.
+    thresholds : Thresholds
+
+    Returns
+    -------
+    Jumps
+    doubtful : int array, (n,)
+        Pixels that have none of them, but may have jumps that only `doubtful_jumps` can tell.
+    their_differences : float32 array, (difference, n)
+    """
+    sizes = np.abs(differences)
+    largest, doubtful = quiet_sizes.largest_quiet(sizes, noise_variance, thresholds)
+    their_differences = differences.take(doubtful, axis=1)
+    jumping = np.flatnonzero(largest < np.inf)
+    if 2 * len(jumping) > len(largest):
+        found = measured(np.flatnonzero(sizes > largest), differences, noise_variance)
+        return found, doubtful, their_differences
+    hits = np.flatnonzero(sizes.take(jumping, axis=1) > largest.take(jumping))
+    found = measured(hits, differences.take(jumping, axis=1), noise_variance.take(jumping))
+    return found._replace(pixel=jumping.take(found.pixel)), doubtful, their_differences
+
+
+def doubtful_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Jumps:
+    """Find what `iterative_jumps` could not; as exact, but slower."""
+    sizes = np.abs(differences)
+    np.minimum(sizes, np.finfo(np.float32).max, out=sizes)
+    least, largest = quiet_sizes.quiet_bounds(sizes, noise_variance, thresholds)
+    return measured(np.flatnonzero((sizes < least) | (sizes > largest)), differences, noise_variance)
+
+
+def single_pass_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Jumps:
     """Flag all differences that are further than the normal threshold from the median, at once.
 
     Parameters
@@ -101,119 +124,41 @@ def single_pass_jumps(differences: Differences, noise_variance: NDArray[np.float
     differences : float32 array, (difference, pixel)
         NaN where one of the two groups is not to be used.
     noise_variance : float64 array, (pixel,)
+        Variance of a difference from read noise, in electrons squared.
     thresholds : Thresholds
-
-    Returns
-    -------
-    bool array, (difference, pixel)
     """
     centre = selection.median_of_known(differences.copy())
-    jump_size = np.abs(differences - centre) / sigma(centre, noise_variance)
-    return (jump_size > thresholds.normal) & np.isfinite(differences)
+    deviation = sigma(centre, noise_variance)
+    reach = np.minimum(deviation * thresholds.normal, _FAR) * (1 - 1e-6) - np.abs(centre) * 1e-6
+    far = np.flatnonzero(np.abs(differences - centre.astype(np.float32)) >= reach.astype(np.float32))
+    found = _sizes(far, differences.reshape(-1).take(far), centre, deviation)
+    exceeding = np.flatnonzero((found.size > thresholds.normal) & (found.size < np.inf))
+    return Jumps(found.difference.take(exceeding), found.pixel.take(exceeding), found.size.take(exceeding))
 
 
-def iterative_jumps(differences: Differences, noise_variance: NDArray[np.float64], thresholds: Thresholds) -> Hits:
-    """Flag the most deviant difference of each pixel, leave it out, and look again until none exceeds the threshold.
-
-    It works on the sizes of the differences, without their signs, in ascending order. What deviates most is then at one
-    of the two ends, so that what is left is always a run, and a difference was flagged if it lies outside of it.
+def measured(hits: NDArray[np.intp], differences: Differences, noise_variance: NDArray[np.float64]) -> Jumps:
+    """Return some differences, numbered as in the flat array, with their sizes.
 
     Parameters
     ----------
+    hits : int array, (n,)
     differences : float32 array, (difference, pixel)
-        NaN where one of the two groups is not to be used.
+        NaN where one of the two groups is not to be used. Overwritten.
     noise_variance : float64 array, (pixel,)
-    thresholds : Thresholds
-
-    Returns
-    -------
-    bool array, (difference, pixel)
     """
-    sizes = np.abs(differences)
-    known = ~np.isnan(sizes)
-    np.minimum(sizes, _LARGEST, out=sizes)
-    np.copyto(sizes, np.inf, where=~known)
-    ascending = selection.ordered(sizes.copy())
-    low, high = _quiet_run(ascending, np.count_nonzero(known, axis=0), noise_variance, thresholds)
-    least, largest = selection.at_rank(ascending, low), selection.at_rank(ascending, high)
-    return known & ((sizes < least) | (sizes > largest))
+    values = differences.reshape(-1).take(hits)
+    centre = selection.median_of_known(differences)
+    return _sizes(hits, values, centre, sigma(centre, noise_variance))
 
 
-def _quiet_run(
-    ascending: Differences, count: NDArray[np.intp], noise_variance: NDArray[np.float64], thresholds: Thresholds
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first and the last rank that are left of each pixel when nothing deviates any more."""
-    low, high = np.zeros_like(count), np.maximum(count - 1, 0)
-    searching = np.flatnonzero(count >= 2)
-    first_look = True
-    while searching.size:
-        run = _Run(ascending, searching, low.take(searching), high.take(searching))
-        centre = run.clipped_median()
-        if not first_look:  # the official step keeps later medians in single precision
-            centre = centre.astype(np.float32).astype(np.float64)
-        below, above = run.excess(run.low, centre), run.excess(run.high, centre)
-        worst = np.maximum(below, above)
-        jump_size = worst / sigma(centre, noise_variance.take(searching))
-        deviant = np.flatnonzero(jump_size > thresholds.at(run.length))
-        searching = searching.take(deviant)
-        run = run.of(deviant)
-        low[searching], high[searching] = run.without(worst.take(deviant), centre.take(deviant))
-        searching = searching[high.take(searching) > low.take(searching)]
-        first_look = False
-    return low, high
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What is left of some pixels: the ranks `low` to `high` of their sizes in ascending order."""
-
-    ascending: Differences
-    pixels: NDArray[np.intp]
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
-
-    @property
-    def length(self) -> NDArray[np.intp]:
-        """Differences left."""
-        return self.high - self.low + 1
-
-    def of(self, chosen: NDArray[np.intp]) -> _Run:
-        """Return the run of some of the pixels."""
-        return _Run(self.ascending, self.pixels.take(chosen), self.low.take(chosen), self.high.take(chosen))
-
-    def size(self, rank: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the size of a rank of each pixel."""
-        width = self.ascending.shape[1]
-        sizes: NDArray[np.float32] = self.ascending.reshape(-1).take(rank * width + self.pixels, mode="clip")
-        return sizes
-
-    def excess(self, rank: NDArray[np.intp], centre: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return how far the size of a rank is from the median of its pixel."""
-        excess: NDArray[np.float32] = np.abs((self.size(rank) - centre).astype(np.float32))
-        return excess
-
-    def clipped_median(self) -> NDArray[np.float64]:
-        """Median without the largest (with all that equal it); of three, the median; of two, the smaller."""
-        length = self.length
-        clip = length >= 4
-        largest, last = self.size(self.high), self.high - clip
-        tied = clip & (self.size(last) == largest)
-        while tied.any():
-            last = last - tied
-            tied &= (last >= self.low) & (self.size(last) == largest)
-        last = np.where(length == 2, self.low, last)
-        left = last - self.low
-        lower = self.size(self.low + left // 2).astype(np.float64)
-        upper = self.size(self.low + (left + 1) // 2).astype(np.float64)
-        return np.where(left >= 0, (lower + upper) / 2, np.nan)
-
-    def without(
-        self, worst: NDArray[np.float32], centre: NDArray[np.float64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the ranks of the ends after everything that deviates as much as the worst is gone."""
-        low, high = self.low, self.high
-        while (tied := (high >= low) & (self.excess(high, centre) == worst)).any():
-            high = high - tied
-        while (tied := (low <= high) & (self.excess(low, centre) == worst)).any():
-            low = low + tied
-        return low, high
+def _sizes(
+    hits: NDArray[np.intp],
+    values: NDArray[np.float32],
+    centre: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+) -> Jumps:
+    """Return some differences, numbered as in the flat array, with their distance from the median of their pixel."""
+    difference, pixel = quotient_and_remainder(hits, len(centre))
+    size = np.abs(values - centre.take(pixel))
+    size /= deviation.take(pixel)
+    return Jumps(difference, pixel, size)

@@ -156,7 +156,7 @@ def _why(made: Plan) -> None:
 def _compare(store: Store, made: Plan) -> None:
     """Hold the verdicts against what the simulator says it changed."""
     expected = json.loads(store.get("truth/expected.json").data)["datasets"]
-    verdicts = [item.verdict for item in made.items if item.verdict.state not in ("missing", "unknown")]
+    verdicts = [verdict for verdict in made.verdicts() if verdict.state not in ("missing", "unknown")]
     judged = {verdict.dataset: verdict.state for verdict in verdicts}
     wrong = sorted(dataset for dataset, state in judged.items() if expected[dataset]["state"] != state)
     _say(f"{len(judged) - len(wrong)} of {len(judged)} verdicts are those that the simulator's own record asks for.")

@@ -13,12 +13,13 @@ import numpy as np
 from reprocess import errors
 from reprocess.calibration import refpix, refpix_miri
 from reprocess.calibration.facts import Facts
-from reprocess.calibration.ramp_facts import RampFacts
+from reprocess.calibration.ramp_facts import GroupMap, RampFacts
 
 _SIGNALS: dict[str, type[refpix.Signal] | type[refpix_miri.Signal]] = {
     "near-infrared": refpix.Signal,
     "mid-infrared": refpix_miri.Signal,
 }
+_ZEROFRAME = "zeroframe_"
 
 
 def to_bytes(facts: Facts) -> bytes:
@@ -27,6 +28,9 @@ def to_bytes(facts: Facts) -> bytes:
     kind = next((kind for kind, found in _SIGNALS.items() if isinstance(signal, found)), "")
     record = {"signal": kind, "groups": asdict(facts.groups)}
     arrays = {field.name: getattr(signal, field.name) for field in fields(signal)} if signal is not None else {}
+    zero = facts.zeroframe_signal
+    if zero is not None:
+        arrays |= {_ZEROFRAME + field.name: getattr(zero, field.name) for field in fields(zero)}
     content = io.BytesIO()
     np.savez(content, record=np.array(json.dumps(record)), **{name: a for name, a in arrays.items() if a is not None})
     return content.getvalue()
@@ -53,10 +57,21 @@ def from_bytes(data: bytes, *, name: str) -> Facts:
                 dead_groups=tuple(tuple(map(bool, each)) for each in groups["dead_groups"]),
                 saturated_groups=tuple(map(bool, groups["saturated_groups"])),
                 median_gain=float(groups["median_gain"]),
+                released_groups=_group_map(groups.get("released_groups")),
             ),
+            _zeroframe_signal(arrays),
         )
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise errors.DamagedRecord(f"{name} holds no facts of an exposure: {error!r}. Run the plan again.") from error
+
+
+def _zeroframe_signal(arrays: dict[str, Any]) -> refpix.Signal | None:
+    found = {field.name: arrays.get(_ZEROFRAME + field.name) for field in fields(refpix.Signal)}
+    return None if found["fast"] is None else refpix.Signal(**found)  # type: ignore[arg-type]
+
+
+def _group_map(record: list[list[bool]] | None) -> GroupMap | None:
+    return None if record is None else tuple(tuple(map(bool, each)) for each in record)
 
 
 def _plain(array: Any) -> Any:  # noqa: ANN401

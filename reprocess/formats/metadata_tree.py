@@ -7,15 +7,14 @@ The tables below cover what Level 1b files and products of stage 1 hold; other k
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import asdf
 import numpy as np
-from asdf.tagged import TaggedDict
 from astropy.io import fits
+
+from reprocess.formats.asdf_tree import NDARRAY, Tagged
 
 # One parent path to a paragraph; KEYWORD=name. In ``meta.ref_file.*`` the leaf is ``<name>.name``.
 _PRIMARY = """
@@ -133,9 +132,6 @@ meta.wcsinfo: WCSAXES=wcsaxes CRPIX1=crpix1 CRPIX2=crpix2 CRPIX3=crpix3 CRVAL1=c
     MT_AVDEC=mt_avdec
 """
 
-# The standard that the official reader writes today; newer ones it could not read without warnings.
-_ASDF_STANDARD = "1.6.0"
-_NDARRAY = "tag:stsci.edu:asdf/core/ndarray-1.1.0"
 _STRUCTURAL = frozenset(
     [
         "SIMPLE",
@@ -226,13 +222,6 @@ def tree(
     return result
 
 
-def to_asdf(content: Mapping[str, object]) -> bytes:
-    """Write a tree as an ASDF file; the same tree gives the same bytes."""
-    buffer = io.BytesIO()
-    asdf.AsdfFile(dict(content), version=_ASDF_STANDARD).write_to(buffer)
-    return buffer.getvalue()
-
-
 def _valued(header: fits.Header) -> Iterator[fits.Card]:
     for card in header.cards:
         if card.keyword and isinstance(card.value, str | int | float | bool):
@@ -253,10 +242,10 @@ def _put(root: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     node[path[-1]] = value
 
 
-def _node(extension: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> TaggedDict:
+def _node(extension: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Tagged:
     node: dict[str, Any] = {"source": f"fits:{extension},1", "datatype": dtype.name, "byteorder": "big"}
     if dtype.names:
         node["datatype"] = [
             {"name": name, "datatype": np.dtype(dtype[name]).name, "byteorder": "big"} for name in dtype.names
         ]
-    return TaggedDict({**node, "shape": list(shape)}, _NDARRAY)
+    return Tagged(NDARRAY, {**node, "shape": list(shape)})

@@ -16,6 +16,7 @@ from reprocess import errors
 from reprocess.calibration.reference import Reference
 from reprocess.exposure import Card
 from reprocess.formats.product import Plane, Planes
+from reprocess.formats.reference import has_frames
 from reprocess.storage.store import Store
 
 SCHEMA = 1
@@ -30,14 +31,6 @@ def rows_per_chunk(shape: tuple[int, ...], itemsize: int) -> int:
     while rows > _FEWEST_ROWS and rows * row_bytes > _CHUNK_BYTES:
         rows //= 2
     return min(rows, shape[-2])
-
-
-def has_frames(type: str, shape: tuple[int, ...]) -> bool:
-    """Tell whether an array of a reference has rows and columns of the detector as its last two axes.
-
-    Columns of tables have none, nor does an inter-pixel capacitance kernel that is the same for all pixels.
-    """
-    return len(shape) > 2 or (len(shape) == 2 and type != "ipc")
 
 
 def write_prepared(store: Store, prefix: str, reference: Reference) -> None:

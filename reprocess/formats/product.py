@@ -25,13 +25,14 @@ from astropy.io import fits
 
 from reprocess import errors
 from reprocess.exposure import Card
-from reprocess.formats import metadata_tree
+from reprocess.formats import asdf_tree, metadata_tree
 from reprocess.formats.header import BLOCK
 from reprocess.formats.tail import INT_TIMES, Level1bMetadata
 
 _BLOCK_BYTES = 8 * 2**20
-_UNIT = ("DN/s", "physical units of the array values")
+_UNITS = (("DN/s", "physical units of the array values"), ("DN", "physical units of the array values"))
 _VERSION = (1, "extension value")
+_FORMATS = MappingProxyType({"u1": "B", "i4": "J", "f8": "D"})
 
 # Tree key, extension and attribute of `Rate`, in the order of the file.
 _PLANES = (
@@ -40,6 +41,12 @@ _PLANES = (
     ("dq", "DQ", "dq"),
     ("var_poisson", "VAR_POISSON", "var_poisson"),
     ("var_rnoise", "VAR_RNOISE", "var_rnoise"),
+)
+# Likewise of `Ramp`.
+_RAMP_PLANES = (("data", "SCI", "data"), ("pixeldq", "PIXELDQ", "pixeldq"), ("groupdq", "GROUPDQ", "groupdq"))
+_MODELS = MappingProxyType({2: "ImageModel", 3: "CubeModel", 4: "RampModel"})
+_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {"DQ": np.dtype(np.uint32), "PIXELDQ": np.dtype(np.uint32), "GROUPDQ": np.dtype(np.uint8)}
 )
 
 # Cards of the Level 1b headers that a product must not take over: layout, checksums, and what tells of processing.
@@ -136,6 +143,30 @@ class Planes(Protocol):
         """Variance by read noise, (DN/s)^2."""
 
 
+@dataclass(frozen=True, slots=True)
+class PixelArea:
+    """Where pixels go in a file that is laid out.
+
+    Attributes
+    ----------
+    attribute : str
+        Which array: its name in `Rate` or `Ramp`.
+    shape : tuple of int
+        Its axes.
+    dtype : dtype
+        Its type in memory. In the file it is big-endian, and unsigned 32-bit numbers have BZERO.
+    """
+
+    attribute: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pixels, without padding."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
 @dataclass(frozen=True)
 class ProductInfo:
     """What a product says of its making.
@@ -182,7 +213,7 @@ def write_rate(rate: Planes, metadata: Level1bMetadata, info: ProductInfo) -> It
 
     Memory beyond the arrays is a few blocks of 8 MiB.
     """
-    return _write(rate, metadata, info, model="ImageModel", suffix="rate", axes=2)
+    return _write(rate, metadata, info, suffix="rate", axes=2)
 
 
 def write_rateints(rateints: Planes, metadata: Level1bMetadata, info: ProductInfo) -> Iterator[bytes]:
@@ -190,29 +221,47 @@ def write_rateints(rateints: Planes, metadata: Level1bMetadata, info: ProductInf
 
     It carries the INT_TIMES table where the Level 1b file has one.
     """
-    return _write(rateints, metadata, info, model="CubeModel", suffix="rateints", axes=3)
+    return _write(rateints, metadata, info, suffix="rateints", axes=3)
 
 
-def _write(
-    rate: Planes, metadata: Level1bMetadata, info: ProductInfo, *, model: str, suffix: str, axes: int
-) -> Iterator[bytes]:
-    shape = _check_shapes(rate, info, axes)
-    headers = {"PRIMARY": _primary(metadata, info, model, f"{info.dataset}_{suffix}.fits")}
+def layout(
+    shape: tuple[int, ...], metadata: Level1bMetadata, info: ProductInfo, *, suffix: str
+) -> Iterator[bytes | PixelArea]:
+    """Lay out a product of some shape: bytes of the file, and areas for pixels, in their order.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (row, column) or (integration, row, column) for rates, (integration, group, row, column) for a ramp.
+    metadata : Level1bMetadata
+    info : ProductInfo
+    suffix : str
+        End of the file's name after the root, for example ``rate``.
+    """
+    headers = {"PRIMARY": _primary(metadata, info, _MODELS[len(shape)], f"{info.dataset}_{suffix}.fits")}
     yield _block(headers["PRIMARY"])
     arrays: dict[str, tuple[str, np.dtype[Any], tuple[int, ...]]] = {}
-    for key, extension, attribute in _PLANES:
-        plane = getattr(rate, attribute)
-        flags = extension == "DQ"
-        headers[extension] = _plane_header(extension, shape, metadata, flags=flags)
-        arrays[key] = (extension, np.dtype("u4" if flags else "f4"), shape)
+    for key, extension, attribute in _RAMP_PLANES if len(shape) == 4 else _PLANES:
+        area = shape[-2:] if extension == "PIXELDQ" else shape
+        dtype: np.dtype[Any] = _TYPES.get(extension, np.dtype(np.float32))
+        headers[extension] = _plane_header(extension, area, metadata, dtype=dtype, unit=_UNITS[len(shape) == 4])
+        arrays[key] = (extension, dtype, area)
         yield _block(headers[extension])
-        yield from _pixels(plane, flags=flags)
-        if flags and axes > 2 and metadata.int_times is not None:
+        yield PixelArea(attribute, area, dtype)
+        if extension in ("DQ", "GROUPDQ") and len(shape) > 2 and metadata.int_times is not None:
             arrays["int_times"] = ("INT_TIMES", INT_TIMES, metadata.int_times.shape)
             yield from _table("INT_TIMES", metadata.int_times, version=True)
     logs = {**metadata.logs, **({"reprocess": list(info.log)} if info.log else {})}
     content = metadata_tree.tree(headers, arrays, inherited=metadata.meta, logs=logs)
-    yield from _asdf(metadata_tree.to_asdf(content))
+    yield from _asdf(asdf_tree.to_asdf(content))
+
+
+def _write(rate: Planes, metadata: Level1bMetadata, info: ProductInfo, *, suffix: str, axes: int) -> Iterator[bytes]:
+    for part in layout(_check_shapes(rate, info, axes), metadata, info, suffix=suffix):
+        if isinstance(part, PixelArea):
+            yield from _pixels(getattr(rate, part.attribute), flags=part.dtype.kind == "u")
+        else:
+            yield part
 
 
 def _check_shapes(rate: Planes, info: ProductInfo, axes: int) -> tuple[int, ...]:
@@ -288,17 +337,17 @@ def _fitting(value: str, comment: str) -> tuple[str, str]:
 
 
 def _plane_header(
-    extension: str, shape: tuple[int, ...], metadata: Level1bMetadata, *, flags: bool = False
+    extension: str, shape: tuple[int, ...], metadata: Level1bMetadata, *, dtype: np.dtype[Any], unit: tuple[str, str]
 ) -> fits.Header:
     header = fits.Header()
     header["XTENSION"] = ("IMAGE", "Image extension")
-    header["BITPIX"] = (32 if flags else -32, "array data type")
+    header["BITPIX"] = (8 * dtype.itemsize * (-1 if dtype.kind == "f" else 1), "array data type")
     header["NAXIS"] = (len(shape), "number of array dimensions")
     for axis, length in enumerate(reversed(shape), start=1):
         header[f"NAXIS{axis}"] = length
     header["PCOUNT"] = (0, "number of parameters")
     header["GCOUNT"] = (1, "number of groups")
-    if flags:
+    if dtype == np.uint32:
         header["BSCALE"] = 1
         header["BZERO"] = 2**31
     header["EXTNAME"] = (extension, "extension name")
@@ -306,7 +355,7 @@ def _plane_header(
         for card in _cards(metadata.sci):
             header.append(card, end=True)
     if extension in ("SCI", "ERR"):
-        header.set("BUNIT", *_UNIT)
+        header.set("BUNIT", *unit)
     header["EXTVER"] = _VERSION
     return _with_long_strings(header, after="EXTNAME")
 
@@ -353,12 +402,34 @@ def _pixels(plane: Plane, *, flags: bool) -> Iterator[bytes]:
 
 def _table(name: str, table: npt.NDArray[np.void], *, version: bool) -> Iterator[bytes]:
     stored = table.astype(table.dtype.newbyteorder(">"))
-    hdu = fits.BinTableHDU(stored, name=name)
+    header = _table_header(name, stored)
     if version:
-        hdu.header["EXTVER"] = _VERSION
-    yield _block(hdu.header)
+        header["EXTVER"] = _VERSION
+    yield _block(header)
     yield stored.tobytes()
     yield _padding(stored.nbytes)
+
+
+def _table_header(name: str, table: npt.NDArray[np.void]) -> fits.Header:
+    """Describe a table; astropy's own extension for tables would load what it has for tables of every kind."""
+    names = table.dtype.names or ()
+    header = fits.Header()
+    header["XTENSION"] = ("BINTABLE", "binary table extension")
+    header["BITPIX"] = (8, "array data type")
+    header["NAXIS"] = (2, "number of array dimensions")
+    header["NAXIS1"] = (table.dtype.itemsize, "length of dimension 1")
+    header["NAXIS2"] = (len(table), "length of dimension 2")
+    header["PCOUNT"] = (0, "number of group parameters")
+    header["GCOUNT"] = (1, "number of groups")
+    header["TFIELDS"] = (len(names), "number of table fields")
+    for number, column in enumerate(names, start=1):
+        kind, shape = table.dtype[column].base, table.dtype[column].shape
+        header[f"TTYPE{number}"] = column
+        header[f"TFORM{number}"] = f"{shape[0] if shape else ''}{_FORMATS[kind.str[1:]]}"
+        if shape:
+            header[f"TDIM{number}"] = f"({shape[0]})"
+    header["EXTNAME"] = (name, "extension name")
+    return header
 
 
 def _asdf(content: bytes) -> Iterator[bytes]:

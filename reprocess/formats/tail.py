@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import asdf
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
 from reprocess import errors
 from reprocess.exposure import CatalogueEntry
+from reprocess.formats import asdf_tree
 from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, padded, parse_header
 from reprocess.storage.store import ByteRange, Store
 
@@ -147,11 +146,10 @@ def _mapping(node: object) -> Mapping[str, object]:
 def _tree(extension: bytes, name: str) -> dict[str, object]:
     try:
         data = fits.BinTableHDU.fromstring(extension).data
-        with asdf.open(io.BytesIO(data["ASDF_METADATA"][0].tobytes()), ignore_unrecognized_tag=True) as file:
-            tree = {key: file.tree[key] for key in ("meta", "cal_logs") if key in file.tree}
-            return {key: _plain(value) for key, value in tree.items()}
+        tree = asdf_tree.from_asdf(data["ASDF_METADATA"][0].tobytes())
+        return {key: _plain(tree[key]) for key in ("meta", "cal_logs") if key in tree}
     except Exception as error:
-        # asdf and its YAML reader raise what they like for damaged bytes
+        # astropy and the YAML reader raise what they like for damaged bytes
         raise errors.WrongLayout(
             f"{name}: its ASDF extension cannot be read ({error}). Fetch the file again."
         ) from error

@@ -8,21 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reprocess import errors
-from reprocess.archive import fingerprint
+from reprocess.archive import fingerprint, recipe
 from reprocess.exposure import (
     CatalogueEntry,
     Fingerprint,
     Reason,
     ReferenceFile,
+    Settled,
     Verdict,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class Item:
         The raw object as it was scanned, with the header keywords that calibration needs.
     verdict : Verdict
     action : str
-        ``calibrate`` (units of work exist), ``none`` (already what the target asks for), or ``fail`` (known before any
-        work: `failure_class` and `failure` say why).
+        ``calibrate`` (units of work exist), or ``fail`` (known before any work: `failure_class` and `failure` say why).
     references : tuple of ReferenceFile
         Every reference file that the steps read, sorted by type.
     parameters : mapping of step to mapping of parameter to value
@@ -81,7 +81,9 @@ class Plan:
     references : str
         URL that reference files are mirrored from.
     items : tuple of Item
-        Every candidate, sorted by dataset.
+        Every candidate that something is to be done for, or that fails, sorted by dataset.
+    settled : tuple of Settled
+        All other candidates.
     digest : str
         SHA-256 over all of the above; empty until `seal`.
     """
@@ -92,17 +94,39 @@ class Plan:
     target: str
     references: str
     items: tuple[Item, ...]
+    settled: tuple[Settled, ...] = ()
     digest: str = ""
+
+    @property
+    def candidates(self) -> int:
+        """How many exposures were judged."""
+        return len(self.items) + sum(len(each.datasets) for each in self.settled)
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Every candidate's verdict, those that something is to be done for first."""
+        yield from (item.verdict for item in self.items)
+        for each in self.settled:
+            yield from (Verdict(dataset, each.state, each.reasons) for dataset in each.datasets)
 
 
 def seal(plan: Plan) -> Plan:
-    """Sort the items by dataset and set the digest."""
-    ordered = replace(plan, items=tuple(sorted(plan.items, key=lambda item: item.dataset)), digest="")
+    """Sort what the plan holds, and set the digest."""
+    ordered = replace(
+        plan,
+        items=tuple(sorted(plan.items, key=lambda item: item.dataset)),
+        settled=tuple(
+            sorted(
+                (replace(each, datasets=tuple(sorted(each.datasets))) for each in plan.settled),
+                key=lambda each: each.datasets,
+            )
+        ),
+        digest="",
+    )
     return replace(ordered, digest=hashlib.sha256(_canonical(_body(ordered))).hexdigest())
 
 
 def to_bytes(plan: Plan) -> bytes:
-    """Write a sealed plan as canonical JSON."""
+    """Write a sealed plan as canonical JSON; what many exposures have in common is written once."""
     return _canonical({"kind": "plan", "schema": SCHEMA, "digest": plan.digest, "plan": _body(plan)})
 
 
@@ -123,18 +147,42 @@ def from_bytes(data: bytes, *, name: str) -> Plan:
         raise errors.PlanError(f"{name} is a {kind} of schema {schema}, not a plan of schema {SCHEMA}. Plan again.")
     if hashlib.sha256(_canonical(body)).hexdigest() != digest:
         raise errors.PlanError(f"{name} was edited: its content does not have the digest {digest[:12]}. Plan again.")
-    return Plan(**{**body, "items": tuple(map(_item, body["items"]))}, digest=digest)
+    recipes = [_recipe(each) for each in body.pop("recipes")]
+    return Plan(
+        **{
+            **body,
+            "items": tuple(_item(each, recipes) for each in body["items"]),
+            "settled": tuple(map(_settled, body["settled"])),
+        },
+        digest=digest,
+    )
 
 
-def counts(items: Iterable[Item]) -> dict[str, dict[str, int]]:
-    """Count candidates by verdict, by reason, by instrument and by action; for reports."""
-    every = tuple(items)
-    return {
-        "verdict": dict(sorted(Counter(item.verdict.state for item in every).items())),
-        "reason": dict(sorted(Counter(_label(reason) for item in every for reason in item.verdict.reasons).items())),
-        "instrument": dict(sorted(Counter(str(item.entry.header.get("INSTRUME", "?")) for item in every).items())),
-        "action": dict(sorted(Counter(item.failure_class or item.action for item in every).items())),
-    }
+def counts(plan: Plan) -> dict[str, dict[str, int]]:
+    """Count candidates by verdict, reason, instrument, mode, restart step and action; for reports."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+    for item in plan.items:
+        header = item.entry.header
+        _count(found, item.verdict, str(header.get("INSTRUME", "?")), str(header.get("EXP_TYPE", "?")), 1)
+        found["action"][item.failure_class or item.action] += 1
+    for each in plan.settled:
+        verdict = Verdict("", each.state, each.reasons)
+        _count(found, verdict, each.instrument or "?", each.exp_type or "?", len(each.datasets))
+        found["action"]["none"] += len(each.datasets)
+    return {name: dict(sorted(some.items())) for name, some in found.items()}
+
+
+COUNTED = ("verdict", "reason", "instrument", "mode", "restart", "action")
+
+
+def _count(found: Mapping[str, Counter[str]], verdict: Verdict, instrument: str, exp_type: str, number: int) -> None:
+    found["verdict"][verdict.state] += number
+    found["instrument"][instrument] += number
+    found["mode"][exp_type] += number
+    if verdict.restart:
+        found["restart"][verdict.restart] += number
+    for label in dict.fromkeys(map(_label, verdict.reasons)):
+        found["reason"][label] += number
 
 
 def _label(reason: Reason) -> str:
@@ -142,24 +190,64 @@ def _label(reason: Reason) -> str:
 
 
 def _body(plan: Plan) -> dict[str, Any]:
-    body = asdict(plan)
-    del body["digest"]
-    return body
+    recipes: dict[str, int] = {}
+    items = [_item_body(item, recipes) for item in plan.items]
+    plain = {name: getattr(plan, name) for name in ("created", "software", "context", "target", "references")}
+    return {
+        **plain,
+        "recipes": [json.loads(text) for text in recipes],
+        "items": items,
+        "settled": [asdict(each) for each in plan.settled],
+    }
+
+
+def _item_body(item: Item, recipes: dict[str, int]) -> dict[str, Any]:
+    """Write an item; what it shares with others becomes the number of a recipe."""
+    shared = {
+        "parameters": item.parameters,
+        "references": [asdict(file) for file in item.references],
+        "recipe": recipe.text(item.fingerprint) if item.fingerprint else "",
+    }
+    entry = item.entry
+    return {
+        "entry": {name: getattr(entry, name) for name in CatalogueEntry.__dataclass_fields__},
+        "verdict": asdict(item.verdict),
+        "recipe": recipes.setdefault(json.dumps(shared, sort_keys=True), len(recipes)),
+        **{name: getattr(item, name) for name in ("action", "version", "rows_per_slab", "failure_class", "failure")},
+    }
 
 
 def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _item(body: dict[str, Any]) -> Item:
-    verdict = body["verdict"]
+def _recipe(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "parameters": body["parameters"],
+        "references": tuple(ReferenceFile(**reference) for reference in body["references"]),
+        "recipe": body["recipe"],
+    }
+
+
+def _item(body: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> Item:
     shape = body["entry"]["sci_shape"]
+    shared = recipes[body["recipe"]]
+    entry = CatalogueEntry(**{**body["entry"], "sci_shape": None if shape is None else tuple(shape)})
+    chain = recipe.chain(fingerprint.raw_version(entry), shared["recipe"]) if shared["recipe"] else ()
     return Item(
-        **{
-            **body,
-            "entry": CatalogueEntry(**{**body["entry"], "sci_shape": None if shape is None else tuple(shape)}),
-            "verdict": Verdict(**{**verdict, "reasons": tuple(Reason(**reason) for reason in verdict["reasons"])}),
-            "references": tuple(ReferenceFile(**reference) for reference in body["references"]),
-            "fingerprint": fingerprint.from_record(body["fingerprint"]),
-        }
+        entry=entry,
+        verdict=_verdict(body["verdict"]),
+        references=shared["references"],
+        parameters=shared["parameters"],
+        fingerprint=chain,
+        **{name: body[name] for name in ("action", "version", "rows_per_slab", "failure_class", "failure")},
     )
+
+
+def _verdict(body: Mapping[str, Any]) -> Verdict:
+    return Verdict(**{**body, "reasons": tuple(Reason(**reason) for reason in body["reasons"])})
+
+
+def _settled(body: Mapping[str, Any]) -> Settled:
+    reasons = tuple(Reason(**reason) for reason in body["reasons"])
+    return Settled(**{**body, "reasons": reasons, "datasets": tuple(body["datasets"])})

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from reprocess import errors
 from reprocess.archive import fingerprint
 from reprocess.archive.judging import Judgement
+from reprocess.exposure import SETTLED, Settled
 from reprocess.planning import slabs
 from reprocess.planning.plan import Item, Plan, seal
 from reprocess.target import Target
-
-_NO_WORK = frozenset(("current", "stale-in-name-only"))
 
 
 def plan(
@@ -23,13 +23,14 @@ def plan(
     references: str,
     memory_limit_bytes: int,
     incarnations: Mapping[str, int] | None = None,
+    settled: Iterable[Settled] = (),
 ) -> Plan:
-    """Make a sealed plan in which each candidate is exactly one item.
+    """Make a sealed plan in which each candidate is accounted for exactly once.
 
     Parameters
     ----------
     judgements : iterable of Judgement
-        One for each candidate, see `reprocess.archive.judging`.
+        Candidates that something is to be done for, that fail, or that are settled; see `reprocess.archive.judging`.
     created : str
         UTC time, ISO 8601 with milliseconds and no zone.
     software : str
@@ -41,8 +42,12 @@ def plan(
         Memory of one worker; larger exposures are cut into slabs.
     incarnations : mapping of dataset to int, optional
         Incarnation of the version to write where it is not the first.
+    settled : iterable of Settled
+        Candidates that were found to be settled without a judgement of each.
     """
-    chosen = incarnations or {}
+    chosen, every = incarnations or {}, tuple(judgements)
+    waiting = [one for one in every if one.failure_class or one.verdict.state not in SETTLED]
+    rest = [one for one in every if not one.failure_class and one.verdict.state in SETTLED]
     return seal(
         Plan(
             created=created,
@@ -50,25 +55,39 @@ def plan(
             context=target.context,
             target=target.text,
             references=references,
-            items=tuple(item(one, memory_limit_bytes, chosen.get(one.entry.dataset, 1)) for one in judgements),
+            items=tuple(item(one, memory_limit_bytes, chosen.get(one.entry.dataset, 1)) for one in waiting),
+            settled=together([*settled, *map(_alone, rest)]),
         )
     )
 
 
+def together(settled: Iterable[Settled]) -> tuple[Settled, ...]:
+    """Put settled candidates together that are alike in all that is told of them."""
+    found: dict[Settled, list[str]] = {}
+    for each in settled:
+        found.setdefault(replace(each, datasets=()), []).extend(each.datasets)
+    return tuple(replace(kind, datasets=tuple(datasets)) for kind, datasets in found.items())
+
+
+def _alone(judgement: Judgement) -> Settled:
+    header, verdict = judgement.entry.header, judgement.verdict
+    instrument, exp_type = (str(header.get(keyword, "")) for keyword in ("INSTRUME", "EXP_TYPE"))
+    return Settled(verdict.state, verdict.reasons, instrument, exp_type, (verdict.dataset,))
+
+
 def item(judgement: Judgement, memory_limit_bytes: int, incarnation: int = 1) -> Item:
-    """Decide what is to be done with one candidate."""
+    """Decide what is to be done with one candidate that is not settled."""
     if judgement.failure_class:
         return _failed(judgement, judgement.failure_class, judgement.failure)
-    work = judgement.verdict.state not in _NO_WORK
     try:
-        rows = _rows(judgement, memory_limit_bytes) if work else 0
+        rows = _rows(judgement, memory_limit_bytes)
     except errors.PlanError as error:
         return _failed(judgement, error.outcome_class, f"{judgement.entry.dataset}: {error}")
     raw = fingerprint.raw_version(judgement.entry)
     return Item(
         entry=judgement.entry,
         verdict=judgement.verdict,
-        action="calibrate" if work else "none",
+        action="calibrate",
         references=judgement.references,
         parameters=judgement.parameters,
         fingerprint=judgement.fingerprint,

@@ -104,8 +104,8 @@ def rows_per_slab(
         return 0
     if locality.whole:
         raise errors.PlanError(
-            f"An exposure of shape {shape} needs {forecast() / 1e6:.0f} MB, a worker has {memory_limit_bytes / 1e6:.0f} "
-            "MB, and one of its steps must see all rows at once. Raise memory_limit_mb."
+            f"An exposure of shape {shape} needs {forecast() / 1e6:.0f} MB, because one of its steps must see all rows "
+            f"at once, and a worker has {memory_limit_bytes / 1e6:.0f} MB. Raise memory_limit_mb."
         )
     fitting = (memory_limit_bytes - PROCESS_BYTES) // (forecast(1) - PROCESS_BYTES) - 2 * halo
     if fitting < 1:

@@ -10,27 +10,23 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from reprocess.archive import fingerprint
-from reprocess.archive.catalogue import Candidate
 from reprocess.archive.judging import Judgement
 from reprocess.archive.partition import Pointer
+from reprocess.exposure import SETTLED
 from reprocess.publication.manifest import prefix
 from reprocess.storage.store import Store
 
 _AT_ONCE = 16
-_NO_WORK = frozenset(("current", "stale-in-name-only"))
 
 
-def choose_all(
-    store: Store, candidates: Sequence[Candidate], judgements: Sequence[Judgement], *, again: Collection[str] = ()
-) -> Mapping[str, int]:
+def choose_all(store: Store, judgements: Sequence[Judgement], *, again: Collection[str] = ()) -> Mapping[str, int]:
     """Choose the incarnation that each candidate with work to do would write, several at a time; see `choose`.
 
     Parameters
     ----------
     store : Store
         The archive root.
-    candidates, judgements : sequence
-        In the same order.
+    judgements : sequence
     again : collection of str
         Datasets whose present version must not be used again, because it is damaged.
 
@@ -39,13 +35,9 @@ def choose_all(
     mapping of dataset to int
     """
     wanted = [
-        (
-            one.entry.dataset,
-            fingerprint.run_key(fingerprint.raw_version(one.entry), one.fingerprint),
-            candidate.pointer,
-        )
-        for candidate, one in zip(candidates, judgements, strict=True)
-        if not one.failure_class and one.verdict.state not in _NO_WORK
+        (one.entry.dataset, fingerprint.run_key(fingerprint.raw_version(one.entry), one.fingerprint), one.pointer)
+        for one in judgements
+        if not one.failure_class and one.verdict.state not in SETTLED
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         chosen = pool.map(lambda each: choose(store, *each, again=each[0] in again), wanted)

@@ -185,7 +185,9 @@ def close(plan: Plan, outcomes: Iterable[Outcome]) -> Summary:
         if message:
             messages[item.dataset] = message
     datasets = {item.dataset for item in plan.items}
+    settled = {dataset for each in plan.settled for dataset in each.datasets}
     pending = tuple(sorted(datasets - set(classes)))
+    classes |= dict.fromkeys(settled, "current")
     return Summary(classes, messages, pending, tuple(sorted(seen - datasets)))
 
 
@@ -201,8 +203,6 @@ def _classes(kind: type[errors.ReprocessError]) -> frozenset[str]:
 def _end_of(item: Item, outcome: Outcome | None) -> tuple[str, str]:
     if item.action == "fail":
         return item.failure_class, item.failure
-    if item.action == "none":
-        return "current", ""
     return (outcome.outcome_class, outcome.message) if outcome else ("", "")
 
 

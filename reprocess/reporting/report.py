@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from reprocess.exposure import Outcome, Reason
-from reprocess.planning.plan import Item, Plan
+from reprocess.planning.plan import Item, Plan, counts
 from reprocess.publication import ledger
 from reprocess.publication.manifest import File, prefix
 from reprocess.reporting.effort import Effort, Tally, add_up, measure
@@ -241,12 +241,12 @@ def summarise(
         context=plain(plan.context),
         references=plain(plan.references),
         target="\n".join(map(plain, plan.target.strip().splitlines())),
-        candidates=len(plan.items),
+        candidates=plan.candidates,
         classes=_count_classes(closing),
         remainder=_listing([plain(dataset) for dataset in sorted({*closing.pending, *closing.strangers})], rows),
         modes=_count_modes(plan, closing),
-        verdicts=dict(sorted(Counter(item.verdict.state for item in plan.items).items())),
-        reasons=_listing(_reasons(plan.items), rows),
+        verdicts=counts(plan)["verdict"],
+        reasons=_listing(_reasons(plan), rows),
         published=_published(plan, closing, work, products or {}, rows),
         problems=_problems(plan, closing, work, examples),
         effort=measure(every, work, worked, wall_seconds=wall_seconds),
@@ -280,18 +280,23 @@ def _mode(item: Item) -> tuple[str, str]:
 
 
 def _count_modes(plan: Plan, closing: ledger.Summary) -> tuple[ModeRow, ...]:
-    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for item in plan.items:
-        counts[_mode(item)][plain(closing.classes.get(item.dataset, REMAINDER))] += 1
-    return tuple(ModeRow(*mode, counts=dict(found), total=found.total()) for mode, found in sorted(counts.items()))
+        found[_mode(item)][plain(closing.classes.get(item.dataset, REMAINDER))] += 1
+    for each in plan.settled:
+        found[plain(each.instrument or "unknown"), plain(each.exp_type or "unknown")]["current"] += len(each.datasets)
+    return tuple(ModeRow(*mode, counts=dict(some), total=some.total()) for mode, some in sorted(found.items()))
 
 
-def _reasons(items: Iterable[Item]) -> list[ReasonRow]:
+def _reasons(plan: Plan) -> list[ReasonRow]:
     found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for item in items:
+    for item in plan.items:
         # A dataset counts once in a row, however often its verdict repeats the reason.
         for key in dict.fromkeys(_reason_key(item.verdict.state, reason) for reason in item.verdict.reasons):
             found[key].append(item.dataset)
+    for each in plan.settled:
+        for key in dict.fromkeys(_reason_key(each.state, reason) for reason in each.reasons):
+            found[key].extend(each.datasets)
     table = [_reason_row(key, datasets) for key, datasets in found.items()]
     return sorted(table, key=lambda row: (-row.datasets, row.verdict, row.kind, row.step, row.reference_type, row.new))
 

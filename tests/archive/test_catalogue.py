@@ -18,7 +18,7 @@ def archive():
 
 
 def datasets(archive):
-    return [candidate.raw.dataset for candidate in catalogue.open_catalogue(archive).candidates()]
+    return sorted(entry.dataset for entry in catalogue.open_catalogue(archive).entries())
 
 
 class TestCatalogue:
@@ -30,11 +30,11 @@ class TestCatalogue:
         found = scan.scan([raw], archive).catalogue
         archive.reads.clear()
 
-        (candidate,) = found.candidates(["05678"])
+        ((objects, _),) = found.batches(["05678"])
 
-        assert candidate.raw.dataset == dataset(1, "05678")
+        assert objects.column("dataset").to_pylist() == [dataset(1, "05678")]
         assert [key for key in archive.reads if "program=" in key] == [found.generation.parts["objects"]["05678"].key]
-        assert list(found.candidates(["09999"])) == []
+        assert next(found.batches(["09999"]))[0].num_rows == 0
 
     def test_a_reader_keeps_its_generation(self, raw, archive):
         """What a reader opened stays as it was while scans go on."""

@@ -1,11 +1,14 @@
 """Judging whole archives: rules, mirror, fingerprints and verdicts together, on real stores and real rules."""
 
+import io
+
+import asdf
 import pytest
 
 from reprocess import errors
 from reprocess.archive import fingerprint, scan
 from reprocess.archive.context import load_context
-from reprocess.archive.judging import judge_archive, resolve_parameters
+from reprocess.archive.judging import resolve_parameters, survey
 from reprocess.calibration import detector1
 from reprocess.formats import records
 from reprocess.target import Target
@@ -24,14 +27,17 @@ class World:
         small_rules.add_context(self.references)
 
     def judge(self, context="jwst_9001.pmap", parameters=None, software="0.1.0"):
-        return judge_archive(
-            scan.scan([self.raw], self.archive).catalogue.candidates(),
+        known = scan.scan([self.raw], self.archive).catalogue
+        every = frozenset(entry.dataset for entry in known.entries())
+        return survey(
+            known.batches(),
             context=load_context(self.references, context, self.cache),
             references=self.references,
             archive=self.archive,
             target=Target(context, ">=0.1", parameters or {}),
             software=software,
-        )
+            again=every,
+        ).judgements
 
     def publish(self, judgement):
         """Leave a pointer as a publication does."""
@@ -48,13 +54,28 @@ class World:
         self.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
 
 
+def step(name, **parameters):
+    return {"class": f"jwst.{name}", "name": name, "parameters": parameters}
+
+
+def write_parameters(world, file_name, name, **parameters):
+    """Put a parameter file where references come from."""
+    write_asdf(world, file_name, step(name, **parameters))
+
+
+def write_asdf(world, file_name, tree):
+    stream = io.BytesIO()
+    asdf.AsdfFile(tree).write_to(stream)
+    world.references.put(f"references/jwst/nircam/{file_name}", stream.getvalue())
+
+
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path)
 
 
 class TestJudgeArchive:
-    """`judge_archive`."""
+    """`survey`."""
 
     def test_nothing_published(self, world):
         """A new exposure is missing its product, and everything that calibrating it needs is known."""
@@ -125,7 +146,7 @@ class TestJudgeArchive:
     def test_one_failure_fails_one_candidate(self, world):
         """Whatever is wrong with one candidate is told of that one, in a class of its own."""
         fill(world.raw, [dataset(1)])
-        fill(world.raw, [dataset(2)], primary={"EXP_TYPE": "NRS_IFU"})
+        fill(world.raw, [dataset(2)], primary={"EXP_TYPE": "NRC_DARK"})
         fill(world.raw, [dataset(3)], primary={"EXP_TYPE": None})
         fill(world.raw, [dataset(4)], primary={"DATE-OBS": None})
         fill(world.raw, [dataset(5)], primary={"INSTRUME": "MIRI"})
@@ -176,18 +197,89 @@ class TestJudgeArchive:
         assert "ipc" not in [file.type for file in found.references]
 
     def test_parameter_files(self, world):
-        """Parameter files that the context selects for these steps are told; those of other steps are not."""
+        """The context's parameter files come between defaults and target; those of later stages are unread."""
         fill(world.raw, [dataset(1)])
-        pars = {
+        world.publish(world.judge()[0])
+        write_parameters(
+            world, "jwst_nircam_pars-jumpstep_0007.asdf", "jump", rejection_threshold=5, min_jump_to_flag_neighbors=3.0
+        )
+        write_parameters(world, "jwst_nircam_pars-saturationstep_0001.asdf", "saturation", n_pix_grow_sat=2, suffix="x")
+        kinds = {
             "pars-jumpstep": "jwst_nircam_pars-jumpstep_0007.asdf",
+            "pars-saturationstep": "jwst_nircam_pars-saturationstep_0001.asdf",
             "pars-photomstep": "jwst_nircam_pars-photomstep_1.asdf",
         }
-        small_rules.add_context(world.references, "jwst_9002.pmap", more=pars)
+        small_rules.add_context(world.references, "jwst_9002.pmap", more=kinds)
+
+        (found,) = world.judge("jwst_9002.pmap", parameters={"jump": {"min_jump_to_flag_neighbors": 4.0}})
+
+        assert found.parameters["jump"]["rejection_threshold"] == 5.0
+        assert found.parameters["jump"]["min_jump_to_flag_neighbors"] == 4.0
+        assert found.parameters["saturation"]["n_pix_grow_sat"] == 2
+        assert [reason.new for reason in found.verdict.reasons] == [
+            "n_pix_grow_sat=2",
+            "min_jump_to_flag_neighbors=4.0",
+            "rejection_threshold=5.0",
+        ]
+
+    def test_a_pipelines_file_weighs_more_than_a_steps(self, world):
+        """As in the official pipeline, whose own file has the last word on its steps."""
+        fill(world.raw, [dataset(1)])
+        write_parameters(
+            world, "jwst_nircam_pars-jumpstep_0007.asdf", "jump", rejection_threshold=5, flag_4_neighbors=False
+        )
+        pipeline = {"name": "Detector1Pipeline", "parameters": {}, "steps": [step("jump", rejection_threshold=6.0)]}
+        write_asdf(world, "jwst_nircam_pars-detector1pipeline_0001.asdf", pipeline)
+        kinds = {
+            "pars-jumpstep": "jwst_nircam_pars-jumpstep_0007.asdf",
+            "pars-detector1pipeline": "jwst_nircam_pars-detector1pipeline_0001.asdf",
+        }
+        small_rules.add_context(world.references, "jwst_9002.pmap", more=kinds)
 
         (found,) = world.judge("jwst_9002.pmap")
 
-        assert found.parameter_files == ("jwst_nircam_pars-jumpstep_0007.asdf",)
-        assert found.failure_class == ""
+        assert found.parameters["jump"]["rejection_threshold"] == 6.0
+        assert found.parameters["jump"]["flag_4_neighbors"] is False
+
+    @pytest.mark.parametrize(
+        ("values", "outcome_class", "named"),
+        [
+            ({"wisdom": 3}, "unsupported", "jump.wisdom"),
+            (
+                {"rejection_threshold": "high"},
+                "reference",
+                "pars-jumpstep_0007.asdf: [parameters.jump] rejection_threshold",
+            ),
+            (None, "reference", "pars-jumpstep"),
+        ],
+    )
+    def test_parameter_files_that_cannot_be_followed(self, world, values, outcome_class, named):
+        """A parameter that nobody knows, a value of another type and a file that is not there fail what needs them."""
+        fill(world.raw, [dataset(1)])
+        name = "jwst_nircam_pars-jumpstep_0007.asdf"
+        if values is not None:
+            write_parameters(world, name, "jump", **values)
+        small_rules.add_context(world.references, "jwst_9002.pmap", more={"pars-jumpstep": name})
+
+        (found,) = world.judge("jwst_9002.pmap")
+
+        assert found.failure_class == outcome_class
+        assert named in found.failure
+
+    def test_two_objects_with_one_name(self, world):
+        """Both are candidates, both say where the other is, and they recover when one goes."""
+        fill(world.raw, [dataset(1)])
+        world.raw.put(f"elsewhere/{dataset(1)}_uncal.fits", files.uncal())
+
+        first, second = world.judge()
+        world.raw.delete(f"elsewhere/{dataset(1)}_uncal.fits")
+        (alone,) = world.judge()
+
+        assert first.entry.key != second.entry.key
+        assert first.failure == second.failure
+        assert first.failure_class == "bad-data"
+        assert all(key in first.failure for key in (first.entry.key, second.entry.key))
+        assert alone.failure == ""
 
     def test_skipped_step_needs_no_file(self, world):
         """The files of a step that the target skips are not even fetched."""
@@ -215,7 +307,7 @@ class TestJudgeArchive:
     def test_other_context(self, world):
         """A target is never judged by another context than it names."""
         with pytest.raises(errors.TargetError, match=r"jwst_9002\.pmap"):
-            judge_archive(
+            survey(
                 [],
                 context=load_context(world.references, "jwst_9001.pmap", world.cache),
                 references=world.references,
@@ -225,13 +317,13 @@ class TestJudgeArchive:
             )
 
     def test_progress(self, world):
-        """Progress counts candidates."""
+        """Progress counts candidates, batch by batch."""
         fill(world.raw, [dataset(1), dataset(2)])
+        fill(world.raw, [dataset(1, program="09999")])
         seen = []
-        candidates = scan.scan([world.raw], world.archive).catalogue.candidates()
 
-        judge_archive(
-            candidates,
+        survey(
+            scan.scan([world.raw], world.archive).catalogue.batches(rows=1),
             context=load_context(world.references, "jwst_9001.pmap", world.cache),
             references=world.references,
             archive=world.archive,
@@ -240,7 +332,7 @@ class TestJudgeArchive:
             progress=seen.append,
         )
 
-        assert seen == [1, 2]
+        assert seen == [2, 3]
 
 
 class TestResolveParameters:

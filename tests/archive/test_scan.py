@@ -22,7 +22,7 @@ def archive():
 
 
 def datasets(archive):
-    return [candidate.raw.dataset for candidate in catalogue.open_catalogue(archive).candidates()]
+    return sorted(entry.dataset for entry in catalogue.open_catalogue(archive).entries() if entry.level == "uncal")
 
 
 def point(archive, name, **payload):
@@ -108,10 +108,10 @@ class TestScan:
         raw.reads.clear()
         again = scan.scan([raw], archive)
 
-        broken, good = done.catalogue.candidates()
-        assert broken.raw.error_class == "bad-data"
-        assert raw_key(dataset(1)) in broken.raw.error
-        assert good.raw.error is None
+        broken, good = sorted(done.catalogue.entries(), key=lambda entry: entry.key)
+        assert broken.error_class == "bad-data"
+        assert raw_key(dataset(1)) in broken.error
+        assert good.error is None
         assert (done.unreadable, again.unreadable, dict(raw.reads)) == (1, 1, {})
 
     def test_refused_objects_are_tried_again(self, raw, archive):
@@ -136,28 +136,11 @@ class TestScan:
 
         done = scan.scan([raw], archive)
 
-        (candidate,) = done.catalogue.candidates()
-        assert candidate.raw.error_class == "bad-data"
-        assert "odd_uncal.fits" in candidate.raw.error
+        (entry,) = done.catalogue.entries()
+        assert entry.error_class == "bad-data"
+        assert "odd_uncal.fits" in entry.error
         assert done.ignored == {"other": 1, "cal": 1}
         assert (done.unreadable, dict(raw.reads)) == (1, {})
-
-    def test_two_objects_with_one_name(self, raw, archive):
-        """Both are candidates, both say where the other is, and they recover when one goes."""
-        other = CountingStore()
-        fill(raw, [dataset(1)])
-        fill(other, [dataset(1)])
-
-        done = scan.scan([raw, other], archive)
-        first, second = (candidate.raw for candidate in done.catalogue.candidates())
-        other.delete(raw_key(dataset(1)))
-        scan.scan([raw, other], archive)
-
-        assert first.location != second.location
-        assert first.error == second.error
-        assert raw.url in first.error
-        assert other.url in first.error
-        assert [candidate.raw.error for candidate in catalogue.open_catalogue(archive).candidates()] == [None]
 
     def test_own_pattern(self, raw, archive):
         """The archive's own key pattern names the objects, also those that were read under another one."""
@@ -169,7 +152,7 @@ class TestScan:
         assert [entry.dataset for entry in again.catalogue.entries()] == ["night"]
 
     def test_products_and_pointers(self, raw, archive):
-        """A candidate carries the products beside it and our pointer; both are read again only when they change."""
+        """Products beside the raw object and our pointers are kept too; they are read again only when they change."""
         fill(raw, [dataset(1), dataset(2)])
         raw.put(raw_key(dataset(1), "rate"), files.to_bytes(fits_rate()))
         point(archive, dataset(2), version="a-1")
@@ -180,11 +163,11 @@ class TestScan:
 
         done = scan.scan([raw], archive)
 
-        one, two = done.catalogue.candidates()
+        products = [entry for entry in done.catalogue.entries() if entry.level == "rate"]
+        pointer = done.catalogue.pointers("01234")[dataset(2)]
         assert first.pointers == 2
-        assert [product.header["CAL_VER"] for product in one.products] == ["1.20.0"]
-        assert one.pointer is None
-        assert two.pointer.etag == archive.head(f"pointers/{dataset(2)}.json").etag
+        assert [product.header["CAL_VER"] for product in products] == ["1.20.0"]
+        assert pointer.etag == archive.head(f"pointers/{dataset(2)}.json").etag
         assert {key for key in archive.reads if key.startswith("pointers/")} == {f"pointers/{dataset(2)}.json"}
 
     def test_object_replaced_meanwhile(self, raw, archive):

@@ -2,10 +2,11 @@
 
 import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from reprocess.archive import cells, fingerprint, judging, partition, scan, verdicts
+from reprocess.archive import fingerprint, judging, partition, scan, verdicts
 from reprocess.archive.context import load_context
 from reprocess.formats import records
 from tests.archive import small_rules
@@ -51,26 +52,37 @@ def publish(world, number, judgement, **changes):
     world.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
 
 
-def at_once(world, context, parameters=None):
-    """Verdicts by dataset, all rows at once."""
+def judged(world, context, parameters=None):
+    """All rows, judged at once."""
     catalogue = scan.scan([world.raw], world.archive).catalogue
-    objects, pointers = catalogue.tables()
-    loaded = load_context(world.references, context, world.cache)
-    question = judging.question(
-        loaded,
-        cells.edges_of([loaded], ["NIRCAM"]),
+    ((objects, pointers),) = catalogue.batches()
+    return verdicts.judge(objects, pointers, question(world, context, parameters))
+
+
+def question(world, context, parameters=None):
+    return judging.question(
+        load_context(world.references, context, world.cache),
         references=world.references,
         archive=world.archive,
         parameters=parameters or {},
         software="0.1.0",
     )
-    judged = verdicts.judge(objects, pointers, question)
-    return judged, [judged.verdict(row) for row in range(judged.table.num_rows)]
+
+
+def every_verdict(done):
+    return {done.verdict(row) for row in range(done.table.num_rows)}
 
 
 def one_by_one(world, context, parameters=None):
-    """Verdicts in the order of the catalogue, each exposure for itself."""
-    return [one.verdict for one in world.judge(context, parameters)]
+    """Each dataset judged in a table of its own."""
+    catalogue = scan.scan([world.raw], world.archive).catalogue
+    ((objects, pointers),) = catalogue.batches()
+    asked = question(world, context, parameters)
+    found = set()
+    for dataset_name in set(objects.column("dataset").to_pylist()):
+        tables = (partition.rows_of(table, dataset_name) for table in (objects, pointers))
+        found |= every_verdict(verdicts.judge(*tables, asked))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -95,12 +107,9 @@ def test_the_same_as_one_exposure_at_a_time(world, context, parameters):
     world.raw.put(raw_key(dataset(6), "rate"), files.to_bytes(fits_rate()))
     world.raw.put(raw_key(dataset(3), "rate"), files.to_bytes(fits_rate()))
     world.raw.put(raw_key(dataset(7), "rateints"), b"no FITS")
-    expected = {
-        (each.dataset, each.state, each.reasons, each.restart) for each in one_by_one(world, context, parameters)
-    }
-    _, found = at_once(world, context, parameters)
+    found = every_verdict(judged(world, context, parameters))
 
-    assert {(each.dataset, each.state, each.reasons, each.restart) for each in found} == expected
+    assert found == one_by_one(world, context, parameters)
     assert len({each.state for each in found}) >= 3
 
 
@@ -110,10 +119,10 @@ def test_exposures_made_alike_are_judged_together(world):
     made = [one for one in world.judge(OLD) if one.entry.dataset.startswith("jw00777")]
     for number, one in enumerate(made):
         publish(world, number, one)
-    judged, found = at_once(world, NEW)
+    done = judged(world, NEW)
 
-    assert sum(each.state == "stale" for each in found) == 300
-    assert len(judged.verdicts) < 20
+    assert np.count_nonzero(done.states() == "stale") == 300
+    assert len(done.verdicts) < 20
 
 
 def test_partitions_are_put_together_whatever_their_types():

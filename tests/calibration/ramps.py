@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.readout import Readout
+from reprocess.calibration.slope_variance import NoiseImages
 
 DO_NOT_USE, SATURATED, JUMP_DET, PERSISTENCE, CHARGELOSS = 1, 2, 4, 32, 128
 
@@ -27,6 +29,14 @@ class Ramps:
 
     def rows(self, rows: slice) -> Ramps:
         return Ramps(*(array[..., rows, :] for array in self.arrays))
+
+
+def ramp(ramps: Ramps, zeroframe: np.ndarray | None = None) -> Ramp:
+    return Ramp(ramps.data, ramps.groupdq, ramps.pixeldq, zeroframe)
+
+
+def images(ramps: Ramps, dark_current: np.ndarray | None = None) -> NoiseImages:
+    return NoiseImages(ramps.gain, ramps.readnoise, dark_current)
 
 
 def readout(ramps: Ramps, *, nframes: int = 1, instrument: str = "NIRCAM") -> Readout:
@@ -104,3 +114,32 @@ def flagged(seed: int, shape: tuple[int, int, int, int], *, whole_numbers: bool 
     for bit in (DO_NOT_USE, SATURATED, 1 << 20):
         pixeldq[rng.random(pixeldq.shape) < 0.02] |= bit
     return replace(ramps, groupdq=groupdq, pixeldq=pixeldq)
+
+
+def with_zeroframe(seed: int, shape: tuple[int, int, int, int], *, lost: bool = False) -> tuple[Ramps, np.ndarray]:
+    """Ramps of which many have one good group or none, with a zero frame that is 0 in places."""
+    ramps = flagged(seed, shape, lost=lost)
+    rng = np.random.default_rng(seed + 2)
+    groupdq, image = ramps.groupdq.copy(), (shape[0], *shape[2:])
+    kind = rng.random(image)
+    for group in range(shape[1]):
+        groupdq[:, group][(kind < 0.3) & (group >= rng.integers(0, 3, image))] |= SATURATED
+        groupdq[:, group][(kind > 0.8) & (kind < 0.85)] |= PERSISTENCE
+    groupdq[groupdq & (DO_NOT_USE | SATURATED) > 0] &= 0xFF ^ JUMP_DET
+    zeroframe = rng.uniform(10, 3000, image) * (rng.random(image) > 0.3)
+    return replace(ramps, groupdq=groupdq), zeroframe.astype(np.float32)
+
+
+def battered(seed: int, shape: tuple[int, int, int, int], *, step: float | None = None) -> Ramps:
+    """Ramps of which most are hit, up and down, once or often; counts are multiples of a step if one is given."""
+    rng = np.random.default_rng(seed)
+    ramps, image = hit(seed, shape), shape[2:]
+    data = ramps.data.copy()
+    for part, low, high in ((0.15, 1.5, 4.0), (0.1, 1.0, 2.5)):
+        sizes = 10 ** rng.uniform(low, high, shape) * rng.choice([1, 1, 1, -1], size=shape)
+        data += ((rng.random(shape) < part * rng.choice([0, 1, 3], size=image)) * sizes).cumsum(1)
+    if step is not None:
+        data = np.round(data / step) * step
+        ramps.gain[rng.random(image) < 0.7] = 2
+    groupdq = ramps.groupdq | np.where(np.maximum.accumulate(data > 30000, 1), SATURATED, 0).astype(np.uint8)
+    return replace(ramps, data=data.astype(np.float32), groupdq=groupdq)

@@ -111,3 +111,11 @@ class TestIntegrations:
         flags[0, ..., 0, 0], flags[1, ..., 0, 0] = 1, 4
 
         assert dark_current.flags_of(Reference("dark", {"dq": flags}, {}), (2, 3)).tolist() == [[5, 0, 0], [0, 0, 0]]
+
+
+def test_an_image_of_another_shape_is_no_average():
+    """As officially, the keyword does not stand in for an image that does not fit."""
+    image = np.full((3, 3), 0.5, np.float32)
+    reference = Reference("dark", {"average_dark_current": image}, {"AVDRKCUR": 0.25})
+
+    assert dark_current.average(reference, None, (2, 3)) is None

@@ -91,13 +91,13 @@ def slabs(rows, height, halo):
         yield Slab(Band(start, stop), Band(max(0, start - halo), min(rows, stop + halo)))
 
 
-def stitched(exposure, height, parameters):
-    """The exposure calibrated slab by slab, and the facts fed frame by frame."""
+def stitched(exposure, height, parameters, *, again=False):
+    """The exposure calibrated slab by slab, and the facts fed frame by frame: once, or as often as is asked for."""
     steps = detector1.steps_for(exposure.header)
     locality = detector1.locality(steps, parameters)
-    frames = (frame for integration in exposure.raw for frame in integration)
+    frames = detector1.Replay(lambda: (frame for integration in exposure.raw for frame in integration))
     known = {"readout": exposure.readout, "parameters": parameters}
-    facts = detector1.gather_facts(frames, exposure.references, **known)
+    facts = detector1.gather_facts(frames if again else iter(frames), exposure.references, **known)
     parts = [
         detector1.calibrate(
             exposure.raw[:, :, slab.padded.rows], exposure.cut(slab.padded.rows), slab=slab, facts=facts, **known
@@ -122,40 +122,62 @@ class TestSlabs:
     """Slabs stitched together and the exposure calibrated whole."""
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(plan=st.one_of(PLANS, TRANSPOSED), height=st.integers(1, 24), layers=st.integers(0, 2))
-    def test_give_the_same_bits(self, plan, height, layers):
+    @given(
+        plan=st.one_of(PLANS, TRANSPOSED),
+        height=st.integers(1, 24),
+        layers=st.integers(0, 2),
+        migration=st.booleans(),
+        again=st.booleans(),
+    )
+    def test_give_the_same_bits(self, plan, height, layers, migration, again):
         """Any height, orientation, place on the detector, readout and number of integrations."""
         exposure = exposures.make(plan)
-        parameters = {"saturation": {"n_pix_grow_sat": layers}, "jump": {"min_jump_to_flag_neighbors": 4.0}}
+        parameters = {
+            "saturation": {"n_pix_grow_sat": layers},
+            "charge_migration": {"skip": not migration, "signal_threshold": 9000.0},
+            "jump": {"min_jump_to_flag_neighbors": 4.0},
+        }
         try:
             whole = detector1.calibrate(
                 exposure.raw, exposure.references, readout=exposure.readout, parameters=parameters
             )
         except errors.BadData:
             with pytest.raises(errors.BadData):
-                stitched(exposure, height, parameters)
+                stitched(exposure, height, parameters, again=again)
             return
 
-        for ours, together in zip(stitched(exposure, height, parameters), (whole.rate, whole.rateints), strict=True):
+        parts = stitched(exposure, height, parameters, again=again)
+        for ours, together in zip(parts, (whole.rate, whole.rateints), strict=True):
             assert_same_bits(ours, together)
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(plan=MIRI_PLANS, height=st.integers(1, 24), layers=st.integers(0, 2))
+    @given(
+        plan=MIRI_PLANS,
+        height=st.integers(1, 24),
+        layers=st.integers(0, 2),
+        first=st.sampled_from([None, True, False]),
+        again=st.booleans(),
+    )
     @pytest.mark.usefixtures("small_detector")
-    def test_give_the_same_bits_for_miri(self, plan, height, layers):
+    def test_give_the_same_bits_for_miri(self, plan, height, layers, first, again):
         """Full frames with reference pixels and subarrays, groups left out at both ends, segments of exposures."""
         exposure = exposures.make(plan)
-        parameters = {"saturation": {"n_pix_grow_sat": layers}, "jump": {"min_jump_to_flag_neighbors": 4.0}}
+        parameters = {
+            "saturation": {"n_pix_grow_sat": layers},
+            "firstframe": {"skip": first is None, "bright_use_group1": bool(first)},
+            "jump": {"min_jump_to_flag_neighbors": 4.0},
+        }
         try:
             whole = detector1.calibrate(
                 exposure.raw, exposure.references, readout=exposure.readout, parameters=parameters
             )
         except errors.BadData:
             with pytest.raises(errors.BadData):
-                stitched(exposure, height, parameters)
+                stitched(exposure, height, parameters, again=again)
             return
 
-        for ours, together in zip(stitched(exposure, height, parameters), (whole.rate, whole.rateints), strict=True):
+        parts = stitched(exposure, height, parameters, again=again)
+        for ours, together in zip(parts, (whole.rate, whole.rateints), strict=True):
             assert_same_bits(ours, together)
 
     @pytest.mark.parametrize("checked", [True, False])
@@ -195,15 +217,16 @@ class TestSlabs:
         np.testing.assert_array_equal(facts.reference_signal.levels, whole.reference_signal.levels)
         assert facts.groups == whole.groups
 
+    @pytest.mark.parametrize("again", [False, True])
     @pytest.mark.parametrize("nframes", [1, 4])
-    def test_know_of_groups_that_are_lost_everywhere(self, nframes):
+    def test_know_of_groups_that_are_lost_everywhere(self, nframes, again):
         """The last group reads 0 in every pixel: no slab may use it to choose its way of finding jumps."""
         exposure = exposures.make(Plan(rows=24, columns=16, ngroups=11, nframes=nframes))
         exposure.raw[:, -1] = 0
         exposure.raw[:, 3, :16] = 0
         whole = detector1.calibrate(exposure.raw, exposure.references, readout=exposure.readout, parameters={})
 
-        assert_same_bits(stitched(exposure, 5, {})[0], whole.rate)
+        assert_same_bits(stitched(exposure, 5, {}, again=again)[0], whole.rate)
 
     def test_need_the_halo(self):
         """One row less than the declared halo gives other bits somewhere: the declaration is not generous."""

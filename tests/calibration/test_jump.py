@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprocess import errors
-from reprocess.calibration import jump
-from reprocess.calibration.ramp_facts import RampFacts
+from reprocess.calibration import flat_ramps, jump, jump_search, jump_spread
+from reprocess.calibration.ramp import Ramp
+from reprocess.calibration.ramp_facts import RampFacts, to_release
 from tests.calibration import ramps as make
 from tests.calibration.ramps import DO_NOT_USE, JUMP_DET, SATURATED
 
@@ -18,8 +19,21 @@ AFTERGLOW = {
 }
 
 
-def detect(ramps, facts=None, **parameters):
-    return jump.detect(*ramps.arrays, readout=make.readout(ramps), parameters=parameters, facts=facts)
+def flag(ramps, facts=None, *, of=None, in_place=False, **parameters):
+    """What the step says of ramps, which are a slab `of` others."""
+    return jump.detect(
+        Ramp(*ramps.arrays[:3]),
+        *ramps.arrays[3:],
+        readout=make.readout(of or ramps),
+        parameters=parameters,
+        facts=facts,
+        in_place=in_place,
+    )
+
+
+def detect(ramps, facts=None, **options):
+    found = flag(ramps, facts, **options)
+    return found.groupdq, found.pixeldq
 
 
 def line(ngroups=8, slope=50.0, rows=3, columns=3, nints=1):
@@ -163,19 +177,20 @@ class TestProperties:
         ramps.groupdq[0, 0] |= DO_NOT_USE
         whole, pixels = detect(ramps, **AFTERGLOW)
         facts = RampFacts.of(ramps.groupdq, ramps.gain)
-        above = detect(ramps.rows(slice(0, cut + 1)), facts, **AFTERGLOW)
-        below = detect(ramps.rows(slice(cut - 1, 12)), facts, **AFTERGLOW)
+        above = detect(ramps.rows(slice(0, cut + 1)), facts, of=ramps, **AFTERGLOW)
+        below = detect(ramps.rows(slice(cut - 1, 12)), facts, of=ramps, **AFTERGLOW)
 
         np.testing.assert_array_equal(np.concatenate([above[0][:, :, :cut], below[0][:, :, 1:]], axis=2), whole)
         np.testing.assert_array_equal(np.concatenate([above[1][:cut], below[1][1:]]), pixels)
 
-    @pytest.mark.parametrize("ngroups", [5, 12])
-    def test_blocks_do_not_matter(self, ngroups, monkeypatch):
+    @pytest.mark.parametrize(("nints", "ngroups"), [(1, 5), (1, 12), (2, 8), (100, 4)])
+    def test_blocks_do_not_matter(self, nints, ngroups, monkeypatch):
         """Pixels are worked on in blocks, and no flag depends on where those end."""
-        ramps = make.hit(3, (1, ngroups, 40, 50))
+        ramps = make.hit(3, (nints, ngroups, 20, 25))
         whole, _ = detect(ramps, **AFTERGLOW)
-        monkeypatch.setattr(jump, "blocks", lambda pixels, planes: jump_blocks(pixels, 37))
-        monkeypatch.setattr(jump, "batches", lambda chosen, planes: (chosen[b] for b in jump_blocks(len(chosen), 11)))
+        monkeypatch.setattr(flat_ramps, "blocks", lambda pixels, planes, **_: jump_blocks(pixels, 37))
+        monkeypatch.setattr(jump_spread, "batches", lambda chosen, _: (chosen[b] for b in jump_blocks(len(chosen), 11)))
+        monkeypatch.setattr(jump_search, "BATCH_VALUES", 300)
 
         np.testing.assert_array_equal(detect(ramps, **AFTERGLOW)[0], whole)
 
@@ -197,6 +212,17 @@ class TestProperties:
 
         for array, copy in zip(ramps.arrays, before, strict=True):
             np.testing.assert_array_equal(array, copy)
+
+    @pytest.mark.parametrize("ngroups", [2, 5, 12])
+    def test_in_place_gives_the_same(self, ngroups):
+        """Overwriting the flags that were handed over spares a copy and changes nothing else."""
+        ramps = make.hit(2, (1, ngroups, 9, 9))
+        copies = make.Ramps(*(array.copy() for array in ramps.arrays))
+        groupdq, pixeldq = detect(copies, in_place=True, **AFTERGLOW)
+
+        assert groupdq is copies.groupdq
+        for our, their in zip((groupdq, pixeldq), detect(ramps, **AFTERGLOW), strict=True):
+            np.testing.assert_array_equal(our, their)
 
 
 class TestFlags:
@@ -228,6 +254,54 @@ class TestFlags:
         assert not groupdq[7, 2].any()
 
 
+class TestGroupsThatJumpEverywhere:
+    """By clipping, a slab alone cannot tell whether all of its exposure jumps."""
+
+    def in_slabs(self, ramps, cut, facts):
+        upper = flag(ramps.rows(slice(0, cut + 1)), facts, of=ramps)
+        lower = flag(ramps.rows(slice(cut - 1, 8)), facts, of=ramps)
+        groupdq = np.concatenate([upper.groupdq[:, :, :cut], lower.groupdq[:, :, 1:]], axis=2)
+        return groupdq, (upper.wholly_jumped, lower.wholly_jumped)
+
+    def series(self):
+        data = line(4, nints=100, rows=8) + np.random.default_rng(1).normal(0, 1, (100, 4, 8, 3))
+        data[7, 2:] += 500
+        data[9, 1:, :5] += 500
+        ramps = make.plain(data)
+        ramps.groupdq[11, 3] |= DO_NOT_USE
+        ramps.groupdq[7, 2, 3] |= DO_NOT_USE
+        return ramps
+
+    @pytest.mark.parametrize("cut", range(1, 8))
+    def test_slabs_equal_the_whole(self, cut):
+        """What all slabs report settles which groups are released; with that fact they give the whole."""
+        ramps = self.series()
+        facts = RampFacts.of(ramps.groupdq)
+        _, reports = self.in_slabs(ramps, cut, facts)
+        settled = to_release(facts, reports)
+
+        assert np.argwhere(settled.released_groups).tolist() == [[7, 2]]
+        np.testing.assert_array_equal(self.in_slabs(ramps, cut, settled)[0], flag(ramps).groupdq)
+
+    @pytest.mark.parametrize("cut", range(1, 8))
+    def test_slabs_alone_are_right_where_the_exposure_does_not_jump(self, cut):
+        """A group that a slab jumps in wholly, but not all of the exposure, needs no second run."""
+        ramps = self.series()
+        ramps.data[7, 2:, 7] -= 500
+        facts = RampFacts.of(ramps.groupdq)
+        groupdq, reports = self.in_slabs(ramps, cut, facts)
+
+        assert to_release(facts, reports) is None
+        np.testing.assert_array_equal(groupdq, flag(ramps).groupdq)
+
+    def test_other_forms_report_nothing(self):
+        """Without clipping no group is released, and nothing has to be settled."""
+        ramps = make.hit(1, (2, 6, 4, 5))
+
+        assert flag(ramps).wholly_jumped is None
+        assert to_release(RampFacts.of(ramps.groupdq), [None, None]) is None
+
+
 class TestBadInput:
     @pytest.mark.parametrize("ngroups", [4, 12])
     def test_nan_everywhere(self, ngroups):
@@ -246,9 +320,7 @@ class TestBadInput:
     def test_no_groups(self):
         """Without groups an error names the shape."""
         with pytest.raises(errors.WrongLayout, match=r"data has shape \(1, 0, 3, 3\)"):
-            jump.detect(
-                *make.plain(np.zeros((1, 0, 3, 3))).arrays, readout=make.readout(make.plain(line())), parameters={}
-            )
+            detect(make.plain(np.zeros((1, 0, 3, 3))), of=make.plain(line()))
 
     def test_shapes_that_do_not_fit(self):
         """An error names the array that does not fit."""
@@ -257,24 +329,10 @@ class TestBadInput:
         with pytest.raises(errors.WrongLayout, match="gain has shape"):
             detect(wrong)
 
-    @pytest.mark.parametrize("name", ["expand_large_events", "find_showers"])
-    def test_large_events(self, name):
-        """Growing large events is refused by name."""
-        with pytest.raises(errors.Unsupported, match=name):
-            detect(make.plain(line()), **{name: True})
-
     def test_negative_threshold(self):
         """A negative threshold is refused by name and value."""
         with pytest.raises(errors.UsageError, match=r"rejection_threshold is -1\.0"):
             detect(make.plain(line()), rejection_threshold=-1.0)
-
-    def test_slab_that_jumps_everywhere(self):
-        """By clipping, a slab cannot tell whether the whole exposure jumps, and says so."""
-        data = line(4, nints=100) + np.random.default_rng(1).normal(0, 1, (100, 4, 3, 3))
-        data[7, 2:] += 500
-        ramps = make.plain(data)
-        with pytest.raises(errors.Unsupported, match="group 2"):
-            detect(ramps, RampFacts.of(ramps.groupdq, ramps.gain))
 
 
 def jump_blocks(pixels, length):

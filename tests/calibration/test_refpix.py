@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reprocess import errors
-from reprocess.calibration import refpix
+from reprocess.calibration import detector1, refpix
 from reprocess.calibration.chain import settle
 from reprocess.calibration.dq import DO_NOT_USE, REFERENCE_PIXEL
 from reprocess.calibration.facts import reference_signal
@@ -105,3 +105,18 @@ class TestNothingToRead:
             exposure.references["mask"].arrays["dq"][:] |= np.uint32(flag)
 
             np.testing.assert_array_equal(corrected(exposure, raw), raw)
+
+
+@pytest.mark.parametrize(("subarray", "refused"), [("FULL", True), ("SUB64P", False)])
+def test_the_other_algorithm_is_for_full_frames(subarray, refused):
+    """As officially, a subarray takes the running median whatever is asked for; of a full frame it is refused."""
+    exposure = exposures.make(exposures.Plan(rows=12, columns=12, ngroups=3, header={"SUBARRAY": subarray}))
+    wanted = {"readout": exposure.readout, "parameters": {"refpix": {"refpix_algorithm": "sirs"}}}
+    if refused:
+        with pytest.raises(errors.Unsupported, match="sirs"):
+            detector1.calibrate(exposure.raw, exposure.references, **wanted)
+        return
+    plain = detector1.calibrate(exposure.raw, exposure.references, readout=exposure.readout, parameters={})
+    np.testing.assert_array_equal(
+        detector1.calibrate(exposure.raw, exposure.references, **wanted).rate.sci, plain.rate.sci
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from reprocess import errors
 from reprocess.calibration import detector1
-from reprocess.calibration.steps import GUIDE_STAR_TYPES, MID_INFRARED_TYPES, NEAR_INFRARED_TYPES
+from reprocess.calibration.steps import DARK_TYPES, GUIDE_STAR_TYPES, MID_INFRARED_TYPES, NEAR_INFRARED_TYPES
 
 BEFORE_JUMP = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current")
 BEFORE_JUMP_OF_MIRI = (
@@ -51,13 +51,32 @@ class TestStepsFor:
         assert names[:12] == [*BEFORE_JUMP_OF_MIRI]
         assert names[12:] == [*AFTER_DARK]
 
-    @pytest.mark.parametrize(
-        "exp_type", ["NRS_IFU", "MIR_MRS", "MIR_LRS-FIXEDSLIT", "NIS_SOSS", "NRC_DARK", "nrc_image"]
-    )
+    @pytest.mark.parametrize("exp_type", ["nrc_image", "NRC_NEWMODE", "N/A", "ANY"])
     def test_names_what_it_does_not_take(self, exp_type):
         """The refusal names the type and what is supported."""
-        with pytest.raises(errors.Unsupported, match=f"{exp_type}.*imaging with NIRCam, NIRISS, FGS and MIRI"):
+        with pytest.raises(errors.Unsupported, match=f"{exp_type}.*NIRCam, NIRISS, FGS, NIRSpec and MIRI"):
             detector1.steps_for({"EXP_TYPE": exp_type})
+
+    @pytest.mark.parametrize("exp_type", sorted(DARK_TYPES))
+    def test_says_that_darks_are_not_for_stage_1(self, exp_type):
+        """A dark less a dark is nothing."""
+        with pytest.raises(errors.Unsupported, match=f"{exp_type}: darks are not taken by stage 1"):
+            detector1.steps_for({"EXP_TYPE": exp_type})
+
+    @pytest.mark.parametrize(
+        ("header", "interleaved"),
+        [
+            ({"READPATT": "NRSIRS2RAPID", "SUBSIZE2": 2048}, True),
+            ({"READPATT": "NRSIRS2", "SUBSIZE2": 256}, False),
+            ({"READPATT": "NRSRAPID", "SUBSIZE2": 2048}, False),
+        ],
+    )
+    def test_irs2_frames_have_a_refpix_step_of_their_own(self, header, interleaved):
+        """It reads a reference, and must see whole frames."""
+        steps = detector1.steps_for({"EXP_TYPE": "NRS_MSASPEC", **header})
+
+        assert ("refpix" in detector1.reference_types(steps)) == interleaved
+        assert detector1.locality(steps).whole == interleaved
 
     @pytest.mark.parametrize("exp_type", sorted(GUIDE_STAR_TYPES))
     def test_says_that_guide_star_data_are_not_for_stage_1(self, exp_type):
@@ -109,12 +128,14 @@ class TestDeclarations:
         assert types - set(detector1.reference_types(detector1.NEAR_INFRARED)) == {"reset", "rscd"}
 
     def test_halos_add_up(self):
-        """The halo of the chain is the sum of its steps' halos, and wider where saturation grows further."""
+        """The halo of the chain is the sum of the halos of steps that run, and wider where saturation grows further."""
         plain = detector1.locality(detector1.NEAR_INFRARED)
         wider = detector1.locality(detector1.NEAR_INFRARED, {"saturation": {"n_pix_grow_sat": 3}})
+        migrating = detector1.locality(detector1.NEAR_INFRARED, {"charge_migration": {"skip": False}})
 
-        assert plain.halo_rows == sum(step.locality.halo_rows for step in detector1.NEAR_INFRARED)
+        assert migrating.halo_rows == sum(step.locality.halo_rows for step in detector1.NEAR_INFRARED)
         assert wider.halo_rows == plain.halo_rows + 4
+        assert migrating.halo_rows == plain.halo_rows + 1
 
     def test_facts_are_fields_of_facts(self):
         """Every declared fact can be read from the record that is gathered."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from reprocess.formats import metadata_tree
+from reprocess.formats import asdf_tree
 from reprocess.formats.tail import INT_TIMES
 
 KEYWORDS = {
@@ -107,7 +107,7 @@ def uncal(data=None, *, primary=None, science=None, times=True, extra_cards=0, t
     if times:
         parts.append(fits.BinTableHDU(int_times(data.shape[0]), name="INT_TIMES"))
     if tree is not None:
-        content = metadata_tree.to_asdf(tree)
+        content = asdf_tree.to_asdf(tree)
         row = np.frombuffer(content, np.dtype([("ASDF_METADATA", "u1", (len(content),))]))
         parts.append(fits.BinTableHDU(row, name="ASDF"))
     return to_bytes(parts)

@@ -9,7 +9,7 @@ from reprocess.calibration.facts import Facts
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.formats import exposure_facts
 
-GROUPS = RampFacts(((True, False), (False, False)), (False, True), 1.83)
+GROUPS = RampFacts(((True, False), (False, False)), (False, True), 1.83, ((False, False), (True, False)))
 NEAR = refpix.Signal(np.arange(24.0).reshape(2, 2, 6), None, True)
 SIDES = refpix.Signal(np.arange(24.0).reshape(2, 2, 6), np.full((2, 2, 5), np.nan), False)
 MID = refpix_miri.Signal(np.arange(32.0).reshape(2, 2, 2, 4))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from numpy.lib import recfunctions
 
 from reprocess import errors
@@ -77,6 +78,21 @@ class TestReadReference:
         assert read.arrays["readpatt"].tolist() == [b"FASTR1", b"SLOWR1"]
         assert read.arrays["group_skip1"].tolist() == [1, 2]
         assert read.arrays["group_skip"].dtype == np.int32
+
+    def test_table_of_numbers(self):
+        """Coefficients are float32, bits uint32; a table of bad samples may be absent, or have no rows."""
+        names = [f"{letter}_{output}" for letter in ("alpha", "beta") for output in range(4)]
+        rows = np.arange(32, dtype="f4").view([(name, "f4") for name in names])
+        bad = np.array([(4, 2, 0xFFFF0001)], [("OUTPUT", "u2"), ("ODD_EVEN", "u2"), ("MASK", "u4")])
+        head = [fits.PrimaryHDU(), fits.BinTableHDU(rows, name="IRS2")]
+        whole = read_reference(files.to_bytes([*head, fits.BinTableHDU(bad, name="DQ")]), "refpix", "t.fits")
+        empty = read_reference(files.to_bytes([*head, fits.BinTableHDU(bad[:0], name="DQ")]), "refpix", "t.fits")
+        without = read_reference(files.to_bytes(head), "refpix", "t.fits")
+
+        assert whole.arrays["beta_3"].tolist() == [7, 15, 23, 31]
+        assert whole.arrays["alpha_0"].dtype == np.float32
+        assert [int(whole.arrays[name][0]) for name in ("output", "odd_even", "mask")] == [4, 2, 0xFFFF0001]
+        assert sorted(empty.arrays) == sorted(without.arrays) == sorted(names)
 
     def test_table_of_old(self):
         """Without the column of the first integration its numbers are -1."""

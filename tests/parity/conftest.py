@@ -5,12 +5,14 @@ Run with an environment that has both, for example
     PYTHONPATH=. .venv-peer/bin/python -m pytest -o addopts="--import-mode=importlib" tests/parity
 """
 
+import gc
 import importlib.util
 import logging
 import os
 
 import pytest
 
+WORST = pytest.StashKey()
 CONFIG = """{
     "instruments": ["fgs", "miri", "nircam", "niriss", "nirspec", "system"],
     "observatory": "jwst",
@@ -45,6 +47,9 @@ def official(tmp_path_factory):
     logging.disable(logging.CRITICAL)
     from tests.parity import official_steps
 
+    # Each official step begins with a full garbage collection: keep all that was imported out of them.
+    gc.collect()
+    gc.freeze()
     return official_steps
 
 
@@ -66,3 +71,34 @@ def same(official, tmp_path_factory):
         return ours
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def worst(request):
+    """The largest differences of the session; printed at its end."""
+    from tests.parity import limits
+
+    request.config.stash[WORST] = limits.Worst()
+    return request.config.stash[WORST]
+
+
+@pytest.fixture
+def beside(official, worst, tmp_path):
+    """Runs both pipelines on the files of an exposure, as commands, and holds the products against the limits."""
+    from tests.parity import command
+
+    def run(exposure, case, parameters=None, covered=None):
+        for suffix, found in command.compared(exposure, tmp_path, parameters or {}, covered):
+            worst.add(found, f"{suffix}: {case}")
+            assert found.within, (suffix, found)
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how far the products were from the official ones."""
+    worst = config.stash.get(WORST, None)
+    if worst is not None and worst.products:
+        terminalreporter.section("parity")
+        for line in worst.lines():
+            terminalreporter.write_line(line)

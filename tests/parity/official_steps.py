@@ -31,11 +31,11 @@ KEYWORDS = {
 STATUS = {"dark_current": "dark_sub"}
 
 
-def science(exposure, folder):
-    """The exposure as a ramp model."""
+def science(exposure, folder, model_class=datamodels.RampModel):
+    """The exposure as a ramp model, or as a model of Level 1b with its whole numbers."""
     header = exposure.header
-    model = datamodels.RampModel(exposure.raw.shape)
-    model.data = exposure.raw.astype(np.float32)
+    model = model_class(exposure.raw.shape)
+    model.data = exposure.raw.astype(model.data.dtype)
     meta = model.meta
     meta.filename = str(folder / "jw00001001001_02101_00001_nrca1_uncal.fits")
     meta.telescope, meta.observation.date, meta.observation.time = "JWST", "2026-01-01", "00:00:00"
@@ -48,6 +48,7 @@ def science(exposure, folder):
     taken.groupgap, taken.drop_frames1 = header["GROUPGAP"], header["DRPFRMS1"]
     taken.frame_time, taken.group_time = header["TFRAME"], header["TGROUP"]
     taken.frame_divisor = header.get("FRMDIVSR")
+    taken.nrs_normal, taken.nrs_reference = header.get("NRS_NORM"), header.get("NRS_REF")
     taken.integration_start, taken.integration_end = header.get("INTSTART"), header.get("INTEND")
     return model
 
@@ -93,7 +94,29 @@ def references(exposure, folder):
         path = Path(folder) / f"{kind}.fits"
         model.save(path)
         names[kind] = str(path)
+    names["refpix"] = save_coefficients(exposure, folder)
     return names
+
+
+def save_coefficients(exposure, folder):
+    """The reference of IRS2 frames as a file; N/A where there is none."""
+    given = exposure.references.get("refpix")
+    if given is None:
+        return "N/A"
+    model = datamodels.IRS2Model()
+    for table, renamed in (("irs2_table", str), ("dq_table", str.lower)):
+        dtype = model.get_dtype(table)
+        rows = np.zeros(len(given.arrays[renamed(dtype.names[0])]), dtype)
+        for name in dtype.names:
+            rows[name] = given.arrays[renamed(name)]
+        setattr(model, table, rows)
+    meta = model.meta
+    meta.instrument.name, meta.instrument.detector = exposure.header["INSTRUME"], exposure.header["DETECTOR"]
+    meta.reftype, meta.author, meta.pedigree = "refpix", "nobody", "GROUND"
+    meta.description, meta.useafter = "random", "2000-01-01T00:00:00"
+    path = Path(folder) / "refpix.fits"
+    model.save(path)
+    return str(path)
 
 
 def skip_table(given, model):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reprocess.calibration import chain, facts, preparation
+from reprocess.calibration import chain, facts, irs2, preparation
 from reprocess.calibration.steps import resolve, steps_of
 from reprocess.exposure import Band
 from tests.calibration.exposures import FGS, MIRI, MIRI_FULL, NIRISS, Plan
@@ -89,11 +89,12 @@ def after(last, exposure, parameters=None):
     wanted = {name: dict(values) for name, values in (parameters or {}).items()}
     for name in later:
         wanted.setdefault(name, {})["skip"] = True
-    settings = resolve(steps_of(exposure.plan.exp_type), wanted)
     readout = exposure.readout
+    settings = resolve(steps_of(exposure.plan.exp_type, interleaved=readout.interleaved), wanted)
     settled = chain.settle(exposure.references, readout=readout, settings=settings, band=Band(0, readout.rows))
     signal = facts.reference_signal(exposure.raw, settled, exposure.references, settings)
-    ramp = preparation.prepare(exposure.raw, settled, signal)
+    raw = exposure.raw[:, :, irs2.normal_rows(readout.detector)] if readout.interleaved else exposure.raw
+    ramp = preparation.prepare(raw, settled, signal)
     return ramp.data, ramp.groupdq, ramp.pixeldq, chain.statuses(settled).get(last, "SKIPPED")
 
 

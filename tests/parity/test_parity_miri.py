@@ -57,3 +57,12 @@ def test_meets_pixels_that_keep_groups(same):
     assert 0.01 < kept.mean() < 0.9
     assert (groupdq[0, 3][kept] & 1 == 0).any()
     assert np.all(groupdq[0, 0][~kept] & 1)
+
+
+@pytest.mark.parametrize("bright", [True, False])
+@pytest.mark.parametrize("name", ["MIRI, bright", "MIRI subarray, three groups", "MIRI, averaged frames"])
+def test_leaves_out_the_first_group(same, name, bright):
+    """The step that is officially deprecated still gives the same bits where it is asked for."""
+    wanted = {"firstframe": {"skip": False, "bright_use_group1": bright}}
+    for step in ("firstframe", "refpix"):
+        same(step, MIRI_PLANS[name], wanted)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,15 +23,17 @@ def official_ramps(official):
 
 @pytest.fixture
 def same_rates(official_ramps):
-    def compare(ramps, readout, parameters=None, dark_current=None):
-        theirs = official_ramps.ramp_fit(ramps, readout, parameters or {}, dark_current)
-        ours = ramp_fit.fit(*ramps.arrays, readout=readout, parameters=parameters or {}, dark_current=dark_current)
+    def compare(ramps, readout, parameters=None, dark_current=None, zeroframe=None):
+        theirs = official_ramps.ramp_fit(ramps, readout, parameters or {}, dark_current, zeroframe)
+        ours = ramp_fit.fit(
+            make.ramp(ramps, zeroframe), make.images(ramps, dark_current), readout=readout, parameters=parameters or {}
+        )
         assert (ours is None) == (theirs[0] is None)
         for rate, expected in zip((ours.rate, ours.rateints) if ours else (), theirs, strict=False):
             np.testing.assert_array_equal(rate.dq, expected.dq)
             for plane, name in PLANES.items():
                 # Below atol both are the rounding errors of 0 in double precision.
-                close = {"rtol": 2e-7, "atol": 2e-12, "err_msg": plane}
+                close = {"rtol": 5e-7, "atol": 2e-12, "err_msg": plane}
                 np.testing.assert_allclose(getattr(rate, plane), getattr(expected, name), **close)
 
     return compare
@@ -40,7 +44,7 @@ def same_rates(official_ramps):
 @pytest.mark.parametrize("nints", [1, 2, 3])
 @pytest.mark.parametrize("lost", [False, True], ids=["", "charge loss"])
 def test_rates_are_those_of_the_official_step(same_rates, lost, nints, ngroups, parameters):
-    """On the same ramps rates and errors agree to two float32 roundings; NaN and flags are in the same places."""
+    """On the same ramps rates and errors agree to a few float32 roundings; NaN and flags are in the same places."""
     nframes = 1 + 3 * (nints % 2)
     for whole_numbers in (False, True):
         ramps = make.flagged(100 * ngroups + nints, (nints, ngroups, 24, 40), whole_numbers=whole_numbers, lost=lost)
@@ -72,3 +76,39 @@ def test_variances_that_are_too_large(same_rates):
     ramps.readnoise[:4] = np.geomspace(1e3, 1e6, 32).reshape(4, 8)
     ramps.gain[4:] = np.geomspace(1e-6, 1e-2, 32).reshape(4, 8)
     same_rates(ramps, make.readout(ramps))
+
+
+@pytest.mark.parametrize("ngroups", [1, 2, 3, 6])
+@pytest.mark.parametrize("nints", [1, 3])
+@pytest.mark.parametrize("lost", [False, True], ids=["", "charge loss"])
+@pytest.mark.parametrize("suppressed", [False, True], ids=["used", "suppressed"])
+def test_zero_frame(same_rates, suppressed, lost, nints, ngroups):
+    """A ramp without a good group has the rate of its zero frame, if lone groups are kept at all."""
+    ramps, zeroframe = make.with_zeroframe(17 * ngroups + nints, (nints, ngroups, 24, 40), lost=lost)
+    same_rates(
+        ramps, make.readout(ramps, nframes=4), {"suppress_one_group": suppressed}, zeroframe=zeroframe
+    )
+
+
+@pytest.mark.parametrize("ngroups", [1, 2, 3, 5, 8, 21])
+@pytest.mark.parametrize("nints", [1, 2])
+@pytest.mark.parametrize("instrument", ["NIRCAM", "MIRI"])
+@pytest.mark.parametrize("suppressed", [False, True], ids=["lone groups kept", ""])
+def test_optional_product(official_ramps, suppressed, instrument, nints, ngroups):
+    """The optional product has the shapes and the values of the official one."""
+    seed = 31 * ngroups + nints
+    ramps, zeroframe = make.with_zeroframe(seed, (nints, ngroups, 24, 40), lost=bool(nints % 2))
+    if instrument == "MIRI" and ngroups > 3:
+        ramps.groupdq[:, [0, -1]] |= make.DO_NOT_USE
+    readout = dataclasses.replace(
+        make.readout(ramps, nframes=2, instrument=instrument), groupgap=3, drop_frames1=1
+    )
+    parameters = {"suppress_one_group": suppressed}
+    theirs = official_ramps.optional_fit(ramps, readout, parameters, zeroframe)
+    fitted = ramp_fit.fit(
+        make.ramp(ramps, zeroframe), make.images(ramps), readout=readout, parameters={**parameters, "save_opt": True}
+    )
+    for field in dataclasses.fields(fitted.optional):
+        plane, expected = getattr(fitted.optional, field.name), theirs[field.name]
+        assert (plane.shape, plane.dtype) == (expected.shape, expected.dtype), field.name
+        np.testing.assert_allclose(plane, expected, rtol=1e-5, atol=1e-7, err_msg=field.name)

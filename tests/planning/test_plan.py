@@ -7,7 +7,7 @@ import pytest
 
 from reprocess import errors
 from reprocess.exposure import Reason, Verdict
-from reprocess.planning import plan, planner
+from reprocess.planning import plan
 from tests.planning.test_planner import judgement, make
 
 
@@ -37,9 +37,18 @@ class TestBytes:
 
     def test_round_trip(self):
         """A plan comes back equal, with all its records."""
-        made = make(judgement("a"), judgement("b", failure_class="bad-data", failure="why"))
+        names = (judgement(name) for name in "cdef")
+        made = make(
+            judgement("a"), judgement("b", failure_class="bad-data", failure="why"), judgement("z", "current"), *names
+        )
 
         assert plan.from_bytes(plan.to_bytes(made), name="p") == made
+
+    def test_what_exposures_share_is_written_once(self):
+        """Each further exposure with the same parameters and references adds the same few lines."""
+        sizes = [len(plan.to_bytes(make(*(judgement(f"d{n}") for n in range(count))))) for count in (1, 2, 3)]
+
+        assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
 
     def test_edited(self):
         """A plan that somebody edited is refused."""
@@ -62,13 +71,14 @@ class TestCounts:
     def test_every_candidate_is_counted(self):
         """Each way of counting verdicts, actions and instruments adds up to the number of candidates."""
         reasons = (Reason("reference", "jump", "gain", "a", "b"), Reason("software", "jump"))
-        stale = planner.item(replace(judgement("a"), verdict=Verdict("a", "stale", reasons, "jump")), 10**10)
-        others = [planner.item(judgement("b", "current"), 10**10)]
-        others.append(planner.item(judgement("c", failure_class="unsupported", failure="no"), 10**10))
+        stale = replace(judgement("a"), verdict=Verdict("a", "stale", reasons, "jump"))
+        failed = judgement("c", failure_class="unsupported", failure="no")
 
-        found = plan.counts([stale, *others])
+        found = plan.counts(make(stale, judgement("b", "current"), failed))
 
         assert found["verdict"] == {"current": 1, "stale": 2}
         assert found["action"] == {"calibrate": 1, "none": 1, "unsupported": 1}
         assert found["instrument"] == {"NIRCAM": 3}
         assert found["reason"] == {"reference: gain": 1, "software": 2}
+        assert found["restart"] == {"jump": 2}
+        assert {sum(found[name].values()) for name in ("verdict", "instrument", "mode", "action")} == {3}

@@ -1,8 +1,9 @@
 """Plans from judgements."""
 
+from reprocess.archive.fingerprint import raw_version
 from reprocess.archive.judging import Judgement
 from reprocess.calibration.step import Locality
-from reprocess.exposure import CatalogueEntry, Reason, ReferenceFile, Verdict
+from reprocess.exposure import CatalogueEntry, Reason, ReferenceFile, Settled, Verdict
 from reprocess.planning import planner, slabs
 from reprocess.planning.plan import from_bytes, to_bytes
 from reprocess.target import Target
@@ -20,7 +21,7 @@ def judgement(name="d1", state="stale", shape=(1, 5, 2048, 2048), **changes):
     values = {
         "references": (ReferenceFile("mask", "m.fits", "s", "p", 1),),
         "parameters": {"jump": {"skip": False}},
-        "fingerprint": chain(),
+        "fingerprint": chain(raw=raw_version(entry)),
         "locality": Locality(3),
     }
     return Judgement(entry, Verdict(name, state, STALE if restart else (), restart), **{**values, **changes})
@@ -45,13 +46,24 @@ class TestPlan:
             "stale": "calibrate",
             "missing": "calibrate",
             "unknown": "calibrate",
-            "current": "none",
-            "stale-in-name-only": "none",
             "x": "fail",
         }
+        assert {each.state: each.datasets for each in plan.settled} == {
+            "current": ("current",),
+            "stale-in-name-only": ("stale-in-name-only",),
+        }
+        assert plan.candidates == 6
         assert [(item.failure_class, item.failure) for item in plan.items if item.action == "fail"] == [
             ("unsupported", "no spectra")
         ]
+
+    def test_settled_candidates_are_told_together(self):
+        """Those that are alike in all that is told of them are one record, whoever judged them."""
+        alike = Settled("current", (), "NIRCAM", "", ("z", "y"))
+        plan = make(judgement("b", "current"), judgement("a", "current"), settled=[alike])
+
+        (found,) = plan.settled
+        assert found.datasets == ("a", "b", "y", "z")
 
     def test_each_candidate_is_one_item(self):
         """Nothing is lost and nothing is doubled, also where two objects have one name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from reprocess.exposure import CatalogueEntry, Reason, ReferenceFile, StepFingerprint, Verdict
+from reprocess.exposure import CatalogueEntry, Reason, ReferenceFile, Settled, StepFingerprint, Verdict
 from reprocess.planning.plan import Item, Plan, seal
 from reprocess.publication import manifest
 from reprocess.publication.patience import Patience
@@ -46,7 +46,9 @@ def item(dataset: str = DATASET, *, action: str = "calibrate", version: str = "v
 
 
 def plan(*items: Item, created: str = "2026-11-21T02:00:00.000") -> Plan:
-    return seal(Plan(created, "0.1.0", "jwst_1464.pmap", "software = '0.1'\n", "s3://crds", items))
+    work = tuple(each for each in items if each.action != "none")
+    rest = tuple(Settled("current", (), "", "", (each.dataset,)) for each in items if each.action == "none")
+    return seal(Plan(created, "0.1.0", "jwst_1464.pmap", "software = '0.1'\n", "s3://crds", work, rest))
 
 
 def draft(version: str = "v1-1", *, created: str = "2026-11-21T02:00:00.000") -> manifest.Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reprocess.exposure import CatalogueEntry, Outcome, Reason, Verdict
+from reprocess.exposure import CatalogueEntry, Outcome, Reason, Settled, Verdict
 from reprocess.planning.plan import Item, Plan, seal
 
 VERSION = "0123456789abcdef0123-1"
@@ -28,8 +28,22 @@ def item(
 
 
 def plan(*items: Item, target: str = 'context = "jwst_1.pmap"', software: str = "0.1.0") -> Plan:
-    """Build a sealed plan."""
-    return seal(Plan("2026-02-03T04:05:06.000", software, "jwst_1.pmap", target, "memory://references", items))
+    """Build a sealed plan; items with the action ``none`` are settled."""
+    work = tuple(item for item in items if item.action != "none")
+    rest = tuple(settled(item) for item in items if item.action == "none")
+    return seal(Plan("2026-02-03T04:05:06.000", software, "jwst_1.pmap", target, "memory://references", work, rest))
+
+
+def settled(item: Item) -> Settled:
+    """Build a candidate that nothing is to be done for."""
+    header = item.entry.header
+    return Settled(
+        item.verdict.state,
+        item.verdict.reasons,
+        header.get("INSTRUME", ""),
+        header.get("EXP_TYPE", ""),
+        (item.dataset,),
+    )
 
 
 def outcome(
