@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import alike_ramps, segments, selection
+from reprocess.calibration import segments, selection
+from reprocess.calibration.blocks import blocks
 from reprocess.calibration.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
+from reprocess.calibration.segment_sums import Sums, segment_sums
 from reprocess.calibration.slope_variance import (
     LARGEST_VARIANCE,
     PixelNoise,
@@ -21,6 +24,7 @@ from reprocess.calibration.slope_variance import (
 Flags = NDArray[np.uint8]
 
 _UNUSABLE = np.uint8(DO_NOT_USE | SATURATED)
+_CANCELLED = 4  # a sum that is less than this part of its summands' sizes is made in double precision
 _COPIED_BITS = np.uint8(JUMP_DET | PERSISTENCE | SATURATED)
 
 
@@ -47,42 +51,6 @@ class Cadence:
     lone_time_s: float
     suppress_one_group: bool
     first_jump_counts: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over segments that a rate and its errors are made of.
-
-    Attributes
-    ----------
-    weighted : float64 array
-        Slopes over their variance from read noise.
-    read, photon, total : float64 array
-        Inverse variances from read noise, from photon noise (where it is not 0), and from both.
-    """
-
-    weighted: Real
-    read: Real
-    photon: Real
-    total: Real
-
-    @property
-    def each(self) -> tuple[Real, Real, Real, Real]:
-        """All sums."""
-        return self.weighted, self.read, self.photon, self.total
-
-    def chosen(self, which: slice) -> Sums:
-        """Return views of the sums of some ramps."""
-        return Sums(*(each[which] for each in self.each))
-
-    def add(self, lines: Lines) -> None:
-        """Add one segment of every ramp, in place."""
-        for total, summand in zip(self.each, lines.summands, strict=True):
-            np.add(total, summand, out=total)
-
-    def over_integrations(self) -> Sums:
-        """Add up (integration, pixel) to (pixel,)."""
-        return Sums(*(np.add.reduce(each, axis=0) for each in self.each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +218,7 @@ def prepare(ramps: FlaggedRamps, cadence: Cadence) -> Prepared:
         flags = np.concatenate([np.where(stands_in, np.uint8(0), flags[:1]), flags[1:]])
         found = found & np.where(stands_in & (ngroups == 1), np.uint8(0xFF ^ SATURATED), np.uint8(0xFF))
         lone, time_s = lone | stands_in, np.where(stands_in, cadence.frame_time_s, time_s)
-    medians = _median_rates(values, flags, (lone, time_s), cadence).reshape(nints, pixels)
+    medians = _median_rates(values, flags, (lone, time_s), cadence, alone=nints == 1).reshape(nints, pixels)
     rate = np.add.reduce(medians, axis=0) / nints
     pixel = np.tile(np.arange(pixels), nints)
     return Prepared(values, flags, original, found, lone, time_s, pixel, rate)
@@ -279,7 +247,12 @@ def _failed(flags: Flags) -> Flags:
 
 
 def _median_rates(
-    values: NDArray[np.float32], flags: Flags, lone: tuple[NDArray[np.bool_], Real], cadence: Cadence
+    values: NDArray[np.float32],
+    flags: Flags,
+    lone: tuple[NDArray[np.bool_], Real],
+    cadence: Cadence,
+    *,
+    alone: bool,
 ) -> Real:
     """Return the median rate of each ramp in DN/s; 0 if it has no two neighbouring groups and no first one."""
     which, time_s = lone
@@ -287,7 +260,7 @@ def _median_rates(
     if len(values) == 1:
         return np.where(flags[0] & SATURATED, np.nan, first) / cadence.lone_time_s
     np.copyto(first, np.nan, where=flags[0] & _UNUSABLE != 0)
-    median = _median_differences(values, flags)
+    median = _median_differences(values, flags, alone=alone)
     np.copyto(median, first, where=np.isnan(median))
     median /= cadence.group_time_s
     np.copyto(median, first / time_s, where=which)
@@ -295,30 +268,37 @@ def _median_rates(
     return median
 
 
-def _median_differences(values: NDArray[np.float32], flags: Flags) -> Real:
-    """Return the median of the usable first differences of each ramp; NaN if there are none."""
-    runs = alike_ramps.runs(flags)
-    medians, others = np.empty(values.shape[1]), [runs.others]
-    for run in runs.alike:
-        found = alike_ramps.median_difference(values[:, run], flags[:, run.start])
-        if found is None:
-            others.append(np.arange(run.start, run.stop))
-        else:
-            medians[run] = found
-            others.append(np.flatnonzero(np.isnan(found)) + run.start)
-    rest = np.concatenate(others)
-    if rest.size:
-        medians[rest] = _median_of_any(values.take(rest, axis=1), flags.take(rest, axis=1))
+def _median_differences(values: NDArray[np.float32], flags: Flags, *, alone: bool) -> Real:
+    """Return the median of the usable first differences of each ramp; NaN if there are none.
+
+    Single precision does for a ramp whose median stands alone, unless its two middle differences cancel.
+    """
+    ngroups, nramps = values.shape
+    medians = np.empty(nramps)
+    for block in blocks(nramps, ngroups if alone else 2 * ngroups):
+        if not alone:
+            medians[block] = _middle(values[:, block], flags[:, block], np.float64)[0]
+            continue
+        medians[block], cancelled = _middle(values[:, block], flags[:, block], np.float32)
+        if cancelled.size:
+            some = cancelled + block.start
+            medians[some] = _middle(values.take(some, axis=1), flags.take(some, axis=1), np.float64)[0]
     return medians
 
 
-def _median_of_any(values: NDArray[np.float32], flags: Flags) -> Real:
-    """Return the medians where ramps have flags, or NaN, of their own each."""
-    signal = values.astype(np.float64)
-    np.copyto(signal, np.nan, where=flags & _UNUSABLE != 0)
-    differences = signal[1:] - signal[:-1]
-    np.copyto(differences, np.nan, where=flags[1:] & JUMP_DET != 0)
-    return selection.median_of_known(differences)
+def _middle(values: NDArray[np.float32], flags: Flags, precision: type[np.floating]) -> tuple[Real, NDArray[np.intp]]:
+    """Return the median of the usable differences in some precision, and the ramps in which rounding shows in it."""
+    differences: NDArray[Any] = np.subtract(values[1:], values[:-1], dtype=precision)
+    unusable = flags & _UNUSABLE
+    left_out = unusable[1:] | unusable[:-1]
+    left_out |= flags[1:] & np.uint8(JUMP_DET)
+    # All bits set is a NaN; setting them takes a fraction of the time of writing where a mask is true.
+    whole = np.int32 if precision is np.float32 else np.int64
+    bits: NDArray[Any] = differences.view(whole)
+    bits |= np.negative((left_out != 0).view(np.int8)).astype(whole)
+    lower, upper = selection.middle_of_known(differences)
+    total = lower + upper
+    return total / 2, np.flatnonzero(_CANCELLED * np.abs(total) < np.abs(lower) + np.abs(upper))
 
 
 def find(prepared: Prepared) -> segments.Segments:
@@ -342,32 +322,32 @@ def lines(prepared: Prepared, found: segments.Segments, noise: PixelNoise, caden
 
 def _sums(prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> Sums:
     """Fit all segments and add up each ramp's."""
-    runs = alike_ramps.runs(prepared.flags)
-    sums, others = Sums(*np.zeros((4, len(prepared.pixel)))), [runs.others]
-    for run in runs.alike:
-        if np.isnan(np.add.reduce(prepared.values[:, run], axis=None)):
-            others.append(np.arange(run.start, run.stop))
-        else:
-            _add_alike(sums.chosen(run), prepared.chosen(run), noise, cadence)
-    rest = np.concatenate(others)
-    if rest.size:
-        for whole, part in zip(sums.each, _sums_of_any(prepared.chosen(rest), noise, cadence).each, strict=True):
-            whole[rest] = part
+    values, odd = _finite(prepared)
+    pixels = _as_slice(prepared.pixel)
+    sums = segment_sums(
+        values,
+        prepared.flags,
+        rate=prepared.rate[pixels],
+        noise=noise.of(pixels),
+        group_time_s=cadence.group_time_s,
+        lone_time_s=prepared.lone_time_s,
+    )
+    if odd.size:
+        for whole, part in zip(sums.each, _sums_of_any(prepared.chosen(odd), noise, cadence).each, strict=True):
+            whole[odd] = part
     return sums
 
 
-def _add_alike(sums: Sums, prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> None:
-    """Add the segments of ramps with the same flags to sums."""
-    found = find(prepared.chosen(slice(0, 1)))
-    pixels = _as_slice(prepared.pixel)
-    noise, rate = noise.of(pixels), prepared.rate[pixels]
-    group_variance = noise.read_noise * noise.read_noise
-    for start, length in zip(found.start.tolist(), found.length.tolist(), strict=True):
-        time_s = prepared.lone_time_s if length == 1 else cadence.group_time_s
-        slope = alike_ramps.slope(prepared.values[start : start + length], noise.gain, group_variance)
-        slope /= time_s
-        photon = photon_variance(rate, noise, float(length), time_s)
-        sums.add(Lines(slope, photon, read_variance(noise, float(length), time_s)))
+def _finite(prepared: Prepared) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return values with 0 for what is no number, and the ramps in which that may matter."""
+    odd = np.flatnonzero(~np.isfinite(np.add.reduce(prepared.values, axis=0)))
+    if not odd.size:
+        return prepared.values, odd
+    some = np.where(prepared.flags[:, odd] & _UNUSABLE, np.float32(0), prepared.values[:, odd])
+    lost = ~np.isfinite(np.add.reduce(some, axis=0))
+    values = prepared.values.copy()
+    values[:, odd] = np.where(lost, np.float32(0), some)
+    return values, odd[lost]
 
 
 def _as_slice(pixels: NDArray[np.intp]) -> slice | NDArray[np.intp]:
@@ -377,7 +357,7 @@ def _as_slice(pixels: NDArray[np.intp]) -> slice | NDArray[np.intp]:
 
 
 def _sums_of_any(prepared: Prepared, noise: PixelNoise, cadence: Cadence) -> Sums:
-    """Fit all segments of ramps that have flags of their own each, and add them up."""
+    """Fit all segments one by one, for ramps with values that are no numbers, and add them up."""
     found = find(prepared)
     fitted = lines(prepared, found, noise, cadence)
 

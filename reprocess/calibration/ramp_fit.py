@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess import errors
-from reprocess.calibration import alike_ramps, clean_ramps, flagged_ramps, likelihood, optional_fit
+from reprocess.calibration import clean_ramps, flagged_ramps, likelihood, optional_fit
 from reprocess.calibration.blocks import batches, blocks
 from reprocess.calibration.dq import DO_NOT_USE, NO_GAIN_VALUE, SATURATED
 from reprocess.calibration.flagged_ramps import Cadence, FlaggedRamps
@@ -244,14 +244,13 @@ def _fit(ramps: _Ramps, cadence: Cadence, shape: tuple[int, ...]) -> Fit:
     apart = [name for name in _PLANES if nints > 1 or name in _OWN_PLANES]
     flagged = _fit_clean(ramps, cadence, rate, rateints) if ngroups >= clean_ramps.FEWEST_GROUPS else np.arange(pixels)
     for batch in batches(flagged, nints * ngroups, values=_FLAGGED_VALUES):
-        places = alike_ramps.together(batch, ramps.groupdq)
-        chosen = ramps.chosen(places)
+        chosen = ramps.chosen(batch)
         combined, each = flagged_ramps.fit_flagged(chosen, cadence)
         for result, part, names in ((rateints, each, _PLANES), (rate, combined, apart)):
             for name in names:
                 plane = getattr(result, name)
                 values = part.bits | chosen.pixeldq if name == "dq" else getattr(part, name).astype(np.float32)
-                plane[..., places] = values
+                plane[..., batch] = values
     return Fit(_shaped(rate, shape), _shaped(rateints, (nints, *shape)))
 
 

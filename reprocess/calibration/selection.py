@@ -131,23 +131,36 @@ def median_of_known(values: NDArray[Real]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", over="ignore"):
         incomplete = np.flatnonzero(np.isnan(np.add.reduce(values, axis=0)))
     partly = values.take(incomplete, axis=1)
-    lower, upper = order_statistics(values, ((len(values) - 1) // 2, len(values) // 2))
-    median = lower.astype(np.float64)
-    median += upper
+    below, above = order_statistics(values, ((len(values) - 1) // 2, len(values) // 2))
+    median = below.astype(np.float64)
+    median += above
     median *= 0.5
     if incomplete.size:
-        median[incomplete] = _median_of_some(partly)
+        lower, upper = middle_of_known(partly)
+        median[incomplete] = (lower + upper) / 2
     return median
 
 
-def _median_of_some(values: NDArray[Real]) -> NDArray[np.float64]:
-    """Return the median of each pixel's values without NaN; overwrites them."""
+def middle_of_known(values: NDArray[Real]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two values, or twice the one, in the middle of each pixel's values, NaN left out.
+
+    Parameters
+    ----------
+    values : float array, (n, pixel)
+        Overwritten.
+
+    Returns
+    -------
+    lower, upper : float64 array, (pixel,)
+        NaN where there is nothing but NaN.
+    """
     known = count_of(~np.isnan(values))
     np.fmin(values, values.dtype.type(np.inf), out=values)
     ascending = ordered(values)
     lower = at_rank(ascending, np.maximum(known - 1, 0) // 2).astype(np.float64)
     upper = at_rank(ascending, np.minimum(known // 2, len(values) - 1)).astype(np.float64)
-    return np.where(known > 0, (lower + upper) / 2, np.nan)
+    lower[known == 0] = np.nan
+    return lower, upper
 
 
 def count_of(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
