@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test parity lint types contracts check benchmark clean
+.PHONY: help setup demo test verify parity lint types contracts check benchmark clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ demo: $(VENV)/.ready ## The whole trip on this machine: an archive in S3 to publ
 test: $(VENV)/.ready ## All tests of the package
 	@echo "[test] fast rooms first, then the whole trip over HTTP"
 	@$(RUN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+verify: $(VENV)/.ready ## Selection of references against crds: 10,000 headers, all types, three contexts (minutes)
+	@echo "[verify] comparing with crds"
+	@$(RUN)/python -m pytest --override-ini addopts= --strict-markers --import-mode=importlib -q -ra tests/verify
 
 parity: $(PEER)/.ready ## The same pixels as the official pipeline, step by step (environment of its own)
 	@echo "[parity] comparing with the official pipeline"

@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import benchmark_calibration, benchmark_exposure, benchmark_scan, benchmark_staleness
+from benchmarks import (
+    benchmark_calibration,
+    benchmark_catalogue,
+    benchmark_exposure,
+    benchmark_scan,
+    benchmark_staleness,
+)
 
 BENCHMARKS = {
     "scan": benchmark_scan.main,
+    "catalogue": benchmark_catalogue.main,
     "staleness": benchmark_staleness.main,
     "calibration": benchmark_calibration.main,
     "exposure": benchmark_exposure.main,

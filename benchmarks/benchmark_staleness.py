@@ -25,7 +25,7 @@ from benchmarks.measurement import Result
 from reprocess.archive import cells, partition, recipe, verdicts
 from reprocess.archive.context import Context, load_context
 from reprocess.archive.judging import resolve_parameters
-from reprocess.archive.verdicts import Need, Question
+from reprocess.archive.verdicts import Question
 from reprocess.calibration.step import Step
 from reprocess.exposure import ReferenceFile
 from reprocess.storage import open_store
@@ -101,16 +101,13 @@ def judged(rows: int, rules: str) -> Result:
 def _question(context: Context, edges: tuple[str, ...]) -> Question:
     resolved: dict[tuple[str, ...], Any] = {}
 
-    def parameters(steps: Sequence[Step]) -> Any:  # noqa: ANN401
+    def parameters(steps: Sequence[Step], files: Mapping[str, str | None]) -> Any:  # noqa: ANN401
         chain = tuple(step.name for step in steps)
         if chain not in resolved:
             resolved[chain] = resolve_parameters(steps, {})
         return resolved[chain]
 
-    def need(header: Mapping[str, Any]) -> Need:
-        return verdicts.need_of(header, parameters)
-
-    return Question(context=context, edges=edges, need=need, files=_files, software="0.1.0")
+    return Question(context=context, edges=edges, parameters=parameters, files=_files, software="0.1.0")
 
 
 def _files(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Any]:

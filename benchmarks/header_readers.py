@@ -20,7 +20,7 @@ Headers = dict[str, dict[str, Card]]
 
 def _ours(store: Store, stamps: Sequence[Stamp]) -> Headers:
     from reprocess.archive import headers
-    from reprocess.archive.inventory import Found
+    from reprocess.archive.spool import Found
 
     found = [Found(store.url, stamp, stamp.key, "uncal") for stamp in stamps]
     return {entry.key: dict(entry.header) for entry in headers.sweep(store, found, reads=headers.Reads())}

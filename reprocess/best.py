@@ -110,7 +110,10 @@ def _block(headers: Sequence[Header], contexts: Sequence[Context], types: str, e
     sorted_out = cells.cells(table, edges)
     names = selection.Names()
     wanted = [_types(header, contexts, types) for header in sorted_out.configurations.headers]
-    found = [selection.select(sorted_out, context, wanted, names) for context in contexts]
+    found: list[selection.Selection] = []
+    for context in contexts:
+        like = (contexts[0], found[0]) if found else None
+        found.append(selection.select(sorted_out, context, wanted, names, like=like))
     for cell in map(int, sorted_out.of_row):
         yield _row(cell, wanted[sorted_out.configuration[cell]], contexts, found, names)
 

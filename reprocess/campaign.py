@@ -19,6 +19,7 @@ from reprocess.archive import catalogue, headers, judging, keys, partition, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.context import load_context
 from reprocess.archive.judging import Judgement
+from reprocess.archive.s3_inventory import open_inventory
 from reprocess.execution import executors
 from reprocess.execution.executor import Executor, Task, is_temporary
 from reprocess.exposure import Outcome, Reason, Verdict
@@ -89,11 +90,12 @@ def open_archive(url: str, settings: Settings) -> Archive:
     return Archive(store, found, {each.url: each for each in raw}, settings)
 
 
-def scan(archive: Archive, progress: Progress | None = None) -> scanning.Scan:
-    """Bring the catalogue up to date."""
-    shown = None if progress is None else lambda done, total: progress(done, total, "headers")
+def scan(archive: Archive, progress: Progress | None = None, *, inventories: Sequence[str] = ()) -> scanning.Scan:
+    """Bring the catalogue up to date; `inventories` are URLs of manifests of S3 Inventory, see `s3_inventory`."""
+    opened = [open_inventory(url, lambda each: open_url(each, archive.settings)) for url in inventories]
     pattern = keys.KeyPattern(archive.root.key_pattern)
-    return scanning.scan(tuple(archive.raw.values()), archive.store, pattern=pattern, progress=shown)
+    raw = tuple(archive.raw.values())
+    return scanning.scan(raw, archive.store, pattern=pattern, progress=progress, inventories=opened)
 
 
 def plan(
@@ -123,14 +125,21 @@ def plan(
     """
     known = catalogue.open_catalogue(archive.store)
     shown = None if progress is None else lambda done: progress(done, known.rows, "exposures")
-    url = _references_url(archive, references)
+    url = references_url(archive, references)
     found = _survey(archive, known.batches(), target, url, again=again, progress=shown)
     made = _plan_of(archive, found, target, url, again=again, created=created)
     publish.put_once(archive.store, _plan_key(made.digest), plans.to_bytes(made))
     return made
 
 
-def _references_url(archive: Archive, given: str | None) -> str:
+def references_url(archive: Archive, given: str | None) -> str:
+    """Return where reference files come from: as said now, else as the archive was told.
+
+    Raises
+    ------
+    ArchiveError
+        Nothing says it.
+    """
     url = absolute(given) if given else archive.root.references
     if not url:
         raise errors.ArchiveError("Nothing says where reference files come from. Give --references URL.")
@@ -149,7 +158,7 @@ def _survey(
     source = open_url(references, archive.settings)
     return judging.survey(
         batches,
-        context=load_context(source, target.context, archive.settings.cache.path),
+        context=load_context(source, target.context, archive.settings.cache.path, archive.store),
         references=source,
         archive=archive.store,
         target=target,
@@ -491,7 +500,7 @@ def _judge_one(archive: Archive, dataset: str, target: Target) -> tuple[Plan, It
     present = _present(archive, dataset) if objects else None
     fresh = partition.pointer_table([present] if present else [])
     tables = [(rows, fresh) for rows in objects]
-    source = _references_url(archive, None)
+    source = references_url(archive, None)
     found = _survey(archive, tables, target, source, again=(dataset,))
     plan = _plan_of(archive, replace(found, judgements=()), target, source)
     limit = _memory_limit_bytes(archive, target)

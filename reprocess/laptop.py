@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,8 +72,8 @@ def calibrate(
     Returns
     -------
     tuple of Path
-        ``<root>_rate.fits`` and ``<root>_rateints.fits``, and the files of `save_steps`. All of them are written whole,
-        or none.
+        ``<root>_rate.fits`` and ``<root>_rateints.fits``, the files of `save_steps`, and ``<root>_fitopt.fits`` if the
+        parameter save_opt of ramp_fit is true. All of them are written whole, or none.
 
     Raises
     ------
@@ -242,6 +243,8 @@ def _slabs(
     """Cut the exposure into slabs that fit the memory."""
     running = [step for step in steps if _runs(step, inputs)]
     locality = detector1.locality(running, {step.name: inputs.parameters[step.name] for step in running})
+    if inputs.parameters["ramp_fit"]["save_opt"]:
+        locality = replace(locality, whole=True)  # its list of segments is as long as the longest of the exposure
     rows = bands.band_rows(
         inputs.readout.raw_shape,
         locality,

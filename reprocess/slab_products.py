@@ -7,11 +7,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from reprocess.calibration import detector1
+from reprocess.calibration.optional_fit import OptionalFit
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.rate import Fit
 from reprocess.calibration.readout import Readout
 from reprocess.exposure import Slab
-from reprocess.formats import product
+from reprocess.formats import fit_product, product
 from reprocess.formats.product_rows import ProductRows, RowFile
 from reprocess.formats.tail import Level1bMetadata
 
@@ -53,6 +54,14 @@ class SlabProducts:
         self._statuses = self._statuses or made.statuses
         for suffix, rates in (("rate", made.rate), ("rateints", made.rateints)):
             self._file(suffix, suffix == "rate", "gain_scale").write(slab.core, rates)
+        if made.unscaled.optional is not None:
+            self._take_optional(made.unscaled.optional)
+
+    def _take_optional(self, optional: OptionalFit) -> None:
+        """Write the fit of each segment; an exposure of which it is wanted comes as one slab."""
+        info = replace(self._info, statuses=self._told("ramp_fit"))
+        blocks = fit_product.write_fitopt(optional, self._metadata, info)
+        self._files[fit_product.SUFFIX] = self._rows.add(self._name(fit_product.SUFFIX), blocks)
 
     def take_step(self, slab: Slab, step: str, state: Ramp | Fit) -> None:
         """Write a slab as it is after a step."""

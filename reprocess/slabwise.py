@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reprocess.calibration import detector1, intermediate, irs2
 from reprocess.calibration.ramp import Ramp
+from reprocess.calibration.ramp_facts import Reports, revised
 from reprocess.calibration.rate import Fit
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import References
@@ -31,7 +32,8 @@ _EARLY = ("mask", "saturation", "superbias", "ipc", "rscd", "gain")
 class Sink(Protocol):
     """What takes the core rows of slabs, and must not keep them.
 
-    The first slab is handed over alone; after it there may be as many at once as there are threads.
+    The first slab is handed over alone; after it there may be as many at once as there are threads. All slabs come once
+    more where what they tell together shows that they were calibrated with wrong facts.
     """
 
     def take(self, slab: Slab, made: detector1.Stage1) -> None:
@@ -94,13 +96,17 @@ def calibrate(inputs: Inputs, slabs: Sequence[Slab], sink: Sink, *, threads: int
     threads : int
         Slabs that are calibrated at the same time. The results do not depend on it.
     """
-    facts = gather(inputs)
+    facts: detector1.Facts | None = gather(inputs)
     free: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
     for _ in range(threads):
         free.put(Buffers())
-    one = partial(_calibrate_one, inputs, facts, free, sink)
-    one(slabs[0])
-    _each(one, slabs[1:], threads)
+    while facts is not None:
+        reports: list[Reports] = []
+        one = partial(_calibrate_one, inputs, facts, free, sink, reports)
+        one(slabs[0])
+        _each(one, slabs[1:], threads)
+        groups = revised(facts.groups, reports)
+        facts = None if groups is None else replace(facts, groups=groups)
 
 
 def gather(inputs: Inputs) -> detector1.Facts:
@@ -126,7 +132,12 @@ def gather(inputs: Inputs) -> detector1.Facts:
 
 
 def _calibrate_one(
-    inputs: Inputs, facts: detector1.Facts, free: queue.SimpleQueue[Buffers], sink: Sink, slab: Slab
+    inputs: Inputs,
+    facts: detector1.Facts,
+    free: queue.SimpleQueue[Buffers],
+    sink: Sink,
+    reports: list[Reports],
+    slab: Slab,
 ) -> None:
     buffers = free.get()
     try:
@@ -135,6 +146,7 @@ def _calibrate_one(
         run = intermediate.Run(raw, references, inputs.readout, inputs.parameters, slab, facts, zeroframe)
         made = run.calibrate()
         sink.take(slab, made)
+        reports.append(made.reports)
         for step in inputs.save_steps:
             sink.take_step(slab, step, run.after(step, made))
     finally:

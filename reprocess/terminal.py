@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from reprocess.archive.scan import Scan
 from reprocess.planning.plan import Plan, counts
@@ -31,6 +41,7 @@ def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[word]}", style="dim", markup=False),
@@ -39,7 +50,24 @@ def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
     )
     with bar:
         task = bar.add_task(label, total=None, word="")
-        yield lambda done, total, word: bar.update(task, completed=done, total=total, word=word)
+        before = 0
+
+        def show(done: int, total: int | None, word: str) -> None:
+            nonlocal before
+            if done < before:  # something else is counted now, at another rate
+                bar.reset(task, total=total)
+            before = done
+            bar.update(task, completed=done, total=total, word=word)
+
+        yield show
+
+
+class _RateColumn(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s", style="dim")
 
 
 def scan_record(done: Scan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ archive root and nothing else; only the coordinator moves pointers.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import resource
 import sys
@@ -13,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from reprocess import errors
 from reprocess.archive import mirror
-from reprocess.calibration import detector1, irs2
+from reprocess.calibration import detector1, irs2, ramp_facts
 from reprocess.calibration.rate import Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
@@ -31,6 +32,7 @@ from reprocess.execution.executor import Task
 from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
 from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail, zeroframe
 from reprocess.formats import reference as reference_format
+from reprocess.planning import slabs
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
 from reprocess.reporting import quicklook
@@ -294,10 +296,18 @@ def _slab(desk: _Desk) -> str:
     """Calibrate and stage one slab."""
     if _exists(desk):
         return STAGED
-    item, readout, slab = desk.work.item, desk.readout, desk.work.slab
-    assert slab is not None
+    assert desk.work.slab is not None
     with desk.meter.stage("read"):
-        facts = exposure_facts.from_bytes(desk.archive.get(desk.facts_key).data, name=desk.facts_key)
+        facts = desk.archive.get(desk.facts_key).data
+    _stage(desk, desk.work.slab, facts)
+    return STAGED
+
+
+def _stage(desk: _Desk, slab: Slab, stored: bytes) -> None:
+    """Calibrate a slab with the facts of its exposure, and stage it."""
+    item, readout = desk.work.item, desk.readout
+    facts = exposure_facts.from_bytes(stored, name=desk.facts_key)
+    with desk.meter.stage("read"):
         raw = level1b.read_slab(desk.raw, item.entry, slab.padded)
         first = _zeroframe(desk, slab.padded)
     with desk.meter.stage("references"):
@@ -313,15 +323,15 @@ def _slab(desk: _Desk) -> str:
             zeroframe=first,
         )
     arrays = {f"{kind}-{name}": getattr(getattr(made, kind), name) for kind in ("rate", "rateints") for name in _PLANES}
+    told = {"facts": hashlib.sha256(stored).hexdigest(), **asdict(made.reports)}
     with desk.meter.stage("write"):
-        assemble.stage_slab(desk.archive, desk.staging, slab.core, arrays, statuses=made.statuses)
-    return STAGED
+        assemble.stage_slab(desk.archive, desk.staging, slab.core, arrays, statuses=made.statuses, told=told)
 
 
 def _assembly(desk: _Desk) -> str:
     """Write the version of an exposure from its staged slabs."""
     if not _exists(desk):
-        staged = assemble.open_staged(desk.archive, desk.staging, rows=desk.readout.rows)
+        staged = _settled(desk)
         rate, rateints = (
             Rate(*(staged.arrays[f"{kind}-{name}"] for name in _PLANES))  # type: ignore[arg-type]  # read late
             for kind in ("rate", "rateints")
@@ -329,6 +339,30 @@ def _assembly(desk: _Desk) -> str:
         _write(desk, rate, rateints, staged.statuses)
     assemble.clear_staging(desk.archive, desk.staging)
     return WRITTEN
+
+
+def _settled(desk: _Desk) -> assemble.Staged:
+    """Open the staged slabs; calibrate them anew first if what they tell together shows that their facts were wrong."""
+    while True:
+        stored = desk.archive.get(desk.facts_key).data
+        staged = assemble.open_staged(desk.archive, desk.staging, rows=desk.readout.rows)
+        digest = hashlib.sha256(stored).hexdigest()
+        old = {core for core, told in staged.told.items() if told["facts"] != digest}
+        for core in sorted(old, key=lambda core: core.start):
+            _stage(desk, slabs.widened(core, rows=desk.readout.rows, halo=halo(desk.work.item)), stored)
+        if old:
+            continue
+        facts = exposure_facts.from_bytes(stored, name=desk.facts_key)
+        groups = ramp_facts.revised(facts.groups, [_reports(told) for told in staged.told.values()])
+        if groups is None:
+            return staged
+        desk.archive.put(desk.facts_key, exposure_facts.to_bytes(replace(facts, groups=groups)))
+
+
+def _reports(told: Mapping[str, Any]) -> ramp_facts.Reports:
+    maps = (told[name] for name in ("wholly_jumped", "dead_groups"))
+    jumped, dead = (None if each is None else tuple(map(tuple, each)) for each in maps)
+    return ramp_facts.Reports(jumped, dead)
 
 
 _PARTS: Mapping[str, Callable[[_Desk], str]] = {

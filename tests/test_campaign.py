@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reprocess import campaign, errors
+from reprocess.archive import keys
 from reprocess.execution.dask import DaskExecutor
 from reprocess.publication import ledger
 from reprocess.publication import pointer as pointers
@@ -220,6 +221,35 @@ class TestAgain:
         assert all(set(store.requests) == {"list"} for store in archive.raw.values())
         assert set(archive.store.requests) <= {"list", "get"}  # its own record of the catalogue is one get
         assert archive.store.requests["get"] <= 2
+
+    @pytest.mark.parametrize("lost", [("manifest.json",), ("rate.fits",), ("manifest.json", "rate.fits")])
+    def test_products_that_are_gone_are_made_again(self, lost):
+        """Deleted products are noticed by the next scan, are the only work of its plan, and readers see new ones."""
+        archive = counted(trips.make(options=trips.TINY))
+        wanted = trips.target(options=trips.TINY)
+        trips.go(archive, wanted)
+        (dataset, version), *others = sorted(trips.shown(archive).items())
+        before = trips.rate(archive, dataset)
+        for key, what in keys.needed(dataset, version).items():
+            if what in lost:
+                archive.store.delete(key)
+        for store in archive.raw.values():
+            store.reset()
+
+        campaign.scan(archive)
+        assert all(set(store.requests) == {"list"} for store in archive.raw.values())
+        made, summary = trips.go(archive, wanted, created=trips.LATER)
+        campaign.scan(archive)
+        again = campaign.plan(archive, wanted, created=trips.LATEST)
+
+        (verdict,) = (one for one in made.verdicts() if one.state != "current")
+        assert (verdict.dataset, [reason.kind for reason in verdict.reasons]) == (dataset, ["product-damaged"])
+        assert (summary.classes["published"], summary.closes) == (1, True)
+        assert dict(others).items() <= trips.shown(archive).items()
+        assert trips.shown(archive)[dataset] != version
+        after = trips.rate(archive, dataset)
+        assert all(np.array_equal(after[name], before[name], equal_nan=True) for name in before)
+        assert {one.state for one in again.verdicts()} == {"current"}
 
     def test_going_back_to_an_earlier_context_shows_its_products(self):
         """When a target goes back, readers see what it asks for, and everything is current."""

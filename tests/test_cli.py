@@ -29,6 +29,7 @@ COMMANDS = [
     "verify",
     "calibrate",
     "references",
+    "find",
     "simulate",
     "demo",
 ]

@@ -11,6 +11,7 @@ from astropy.io import fits
 from reprocess import errors, laptop, slabwise
 from reprocess.calibration import detector1
 from reprocess.formats import product_rows
+from reprocess.simulation.options import SimulationOptions
 from tests import laptop_files
 from tests.laptop_files import MIRI, NIRCAM, NIRISS, calibrate, content
 
@@ -263,3 +264,64 @@ class TestAllOrNothing:
             calibrate(files, tmp_path / "out")
 
         assert not (tmp_path / "out").exists()
+
+
+class TestFactsThatSlabsTell:
+    """What only calibrated slabs can tell of the whole exposure makes all of them be calibrated anew."""
+
+    LONG = SimulationOptions(exposures=1, shape=(16, 16), groups=3, integrations=120, instruments=("NIRISS",))
+
+    def same_whatever_the_cut(self, tmp_path, monkeypatch, files, parameters):
+        """The planes of the products, and how many slabs were calibrated in bands of five rows."""
+        made = []
+        run = slabwise._calibrate_one
+        monkeypatch.setattr(slabwise, "_calibrate_one", lambda *given: (made.append(given[-1]), run(*given)))
+        options = {"monkeypatch": monkeypatch, "parameters": parameters}
+        whole = calibrate(files, tmp_path / "whole", rows=64, **options)
+        made.clear()
+        cut = calibrate(files, tmp_path / "cut", rows=5, **options)
+
+        assert [content(path) for path in cut] == [content(path) for path in whole]
+        return len(made)
+
+    def test_a_group_whose_charge_migrates_everywhere(self, tmp_path, monkeypatch):
+        """A group that is lost in every pixel counts as such for the jump step, in slabs too."""
+        files = laptop_files.write(tmp_path)
+        with fits.open(files.uncal, mode="update") as file:
+            file["SCI"].data[1, 2:] = 60000
+        parameters = {
+            "charge_migration": {"skip": False, "signal_threshold": 20000.0},
+            **{step: {"skip": True} for step in ("saturation", "refpix")},
+        }
+
+        count = self.same_whatever_the_cut(tmp_path, monkeypatch, files, parameters)
+
+        assert count == 2 * 7  # seven bands of 32 rows, twice
+
+    def test_a_jump_of_the_whole_detector(self, tmp_path, monkeypatch):
+        """A group in which every pixel jumps tells of no cosmic ray by sigma clipping, in slabs too."""
+        files = laptop_files.write(tmp_path, self.LONG)
+        with fits.open(files.uncal, mode="update") as file:
+            file["SCI"].data[60, 1:] += 9000
+
+        parameters = {step: {"skip": True} for step in ("saturation", "refpix")}
+        count = self.same_whatever_the_cut(tmp_path, monkeypatch, files, parameters)
+
+        assert count == 2 * 4
+
+    def test_nothing_is_done_twice_without_need(self, tmp_path, monkeypatch):
+        """Ordinary exposures are calibrated once."""
+        files = laptop_files.write(tmp_path)
+
+        assert self.same_whatever_the_cut(tmp_path, monkeypatch, files, {}) == 7
+
+
+def test_the_fit_of_each_segment_is_written_if_it_is_asked_for(files, tmp_path, monkeypatch):
+    """With save_opt there is a third product, whatever the bands would have been."""
+    asked = {"ramp_fit": {"save_opt": True}}
+    made = calibrate(files, tmp_path / "made", parameters=asked)
+
+    assert [path.name.rpartition("_")[2] for path in made] == ["rate.fits", "rateints.fits", "fitopt.fits"]
+    with fits.open(made[-1]) as file:
+        assert file["SLOPE"].data.shape[0] == 2
+        assert file["SLOPE"].data.shape[-2:] == file["PEDESTAL"].data.shape[-2:] == (32, 32)

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,22 @@ class TestProgress:
 
         assert "2/3" in screen.getvalue()
         assert "name[/dim]with[red]brackets" in screen.getvalue()
+
+    def test_rate_and_time_left(self, monkeypatch):
+        """The rate is that of what is counted now, and the time left follows from it."""
+        screen, now = io.StringIO(), [0.0]
+        console = Console(file=screen, force_terminal=True, width=160, get_time=lambda: now[0])
+        monkeypatch.setattr(terminal, "Console", lambda **_: console)
+        with terminal.progress("scanning") as show:
+            for second in range(1, 10):
+                now[0] = second
+                show(50_000 * second, None, "objects listed")
+            for second in range(1, 41):
+                now[0] = 10 + second
+                show(20 * second, 2000, "headers")
+
+        (*_, last) = re.findall(r"800/2000.*headers", screen.getvalue())
+        assert re.search(r" 20/s .* 0:01:00 ", re.sub(r"\x1b\[[\d;]*m", "", last))
 
     def test_ends_when_the_work_fails(self, capsys):
         """An error inside goes out as it is."""

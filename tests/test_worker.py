@@ -111,6 +111,21 @@ class TestSlabs:
         assert files(other) == whole
         assert not list(other.archive.list("staging/"))
 
+    def test_facts_that_only_slabs_can_tell(self, desk):
+        """If all slabs together show that their facts were wrong, the assembly has them calibrated anew."""
+        given = {**desk.item.parameters["charge_migration"], "skip": False, "signal_threshold": -1e9}
+        item = replace(desk.item, parameters={**desk.item.parameters, "charge_migration": given})
+        whole, cut = (replace(desk, item=item, archive=trips.copy(desk.archive, trips.fresh())) for _ in range(2))
+        run(whole)
+        outcomes = in_slabs(cut, 17)
+
+        assert {outcome.outcome_class: outcome.message for outcome in outcomes} == {
+            worker.STAGED: "",
+            worker.WRITTEN: "",
+        }
+        assert outcomes[-1].seconds["calibrate"] > 0
+        assert files(cut) == files(whole)
+
     def test_in_any_order_and_twice(self, desk):
         """Slabs may be done in any order and more than once."""
         run(desk)

@@ -2,7 +2,8 @@
 
 `crds` interprets the rules; it is imported only here, only when a context is loaded, and it never uses the network.
 What is added is that each distinct question is asked once. Names of rules are immutable, so an answer depends on the
-rule's name, the values that the rule matches, and on which side of the rule's USEAFTER dates the exposure lies.
+rule's name, the values that the rule matches, and on which side of the rule's USEAFTER dates the exposure lies. What
+is answered once can be kept (`reprocess.archive.answers`).
 """
 
 from __future__ import annotations
@@ -69,8 +70,25 @@ _NEVER_DEFINED = frozenset(
     }
 )
 UNDEFINED = "UNDEFINED"
-_OFFLINE = {"CRDS_SERVER_URL": "https://serverless.invalid", "CRDS_OBSERVATORY": "JWST", "CRDS_MODE": "local"}
+_OFFLINE = {
+    "CRDS_SERVER_URL": "https://serverless.invalid",
+    "CRDS_OBSERVATORY": "JWST",
+    "CRDS_MODE": "local",
+    "CRDS_IGNORE_MAPPING_CHECKSUM": "0",
+}
 _LOCK = threading.RLock()  # crds keeps switches in its modules and in the environment
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer that no step here could follow, and why; the rule gives it every time."""
+
+    text: str
+
+
+Answer = str | Refused | None
+Question = tuple[int, tuple[str, ...]]
+"""How many of a rule's USEAFTER dates lie before or at the date, and the values of its parameters."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,9 @@ class Rule:
     ----------
     rmap : crds.core.rmap.ReferenceMapping
     name : str
-        File name; rules never change under one name.
+        File name; at one location rules never change under one name.
+    checksum : str
+        Digest of the rule's text that the file itself claims, and that was found to be right.
     parameters : tuple of str
         Parameters that decide, apart from the date where there are `edges`.
     edges : tuple of str
@@ -90,8 +110,13 @@ class Rule:
 
     rmap: Any
     name: str
+    checksum: str
     parameters: tuple[str, ...]
     edges: tuple[str, ...]
+
+    def is_same(self, other: Rule | None) -> bool:
+        """Tell whether another rule, of another context, is this one: its answers are the same by definition."""
+        return other is not None and (self.name, self.checksum) == (other.name, other.checksum)
 
 
 class Context:
@@ -103,6 +128,8 @@ class Context:
         For example ``jwst_0541.pmap``.
     lookups : int
         How often `crds` was asked so far; other answers came from memory.
+    learned : dict of rule's name to dict of Question to Answer
+        What it was asked, as far as nobody has kept it.
     """
 
     def __init__(self, name: str, mapping: Any) -> None:  # noqa: ANN401 (crds has no types)
@@ -110,7 +137,8 @@ class Context:
         self.lookups = 0
         self._mapping = mapping
         self._rules: dict[tuple[str, str], Rule | None] = {}
-        self._answers: dict[tuple[Any, ...], str | None] = {}
+        self.learned: dict[str, dict[Question, Answer]] = {}
+        self._answers: dict[str, dict[Question, Answer]] = {}
         self._parameter_types: dict[str, tuple[str, ...]] = {}
 
     def best_references(self, header: Header, types: Sequence[str]) -> dict[str, str | None]:
@@ -187,14 +215,33 @@ class Context:
             return None
         values = tuple([parameters.get(parameter, UNDEFINED) for parameter in rule.parameters])
         # Between two USEAFTER dates of a rule every date has the same answer.
-        question = (rule.name, bisect.bisect_right(rule.edges, date), values)
-        try:
-            return self._answers[question]
-        except KeyError:
-            answer = self._answers[question] = self._look_up(parameters, rule)
-            return answer
+        question = (bisect.bisect_right(rule.edges, date), values)
+        known = self._answers.setdefault(rule.name, {})
+        if question not in known:
+            known[question] = self._look_up(parameters, rule)
+            self.learned.setdefault(rule.name, {})[question] = known[question]
+        answer = known[question]
+        if isinstance(answer, Refused):
+            raise errors.ContextError(answer.text)
+        return answer
 
-    def _look_up(self, parameters: Mapping[str, str], rule: Rule) -> str | None:
+    def recall(self, rule: Rule, answers: Mapping[Question, Answer]) -> None:
+        """Take over what the rule answered earlier."""
+        known = self._answers.setdefault(rule.name, {})
+        self._answers[rule.name] = {**answers, **known}
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules of all instruments, by name."""
+        found = {
+            rule.name: rule
+            for instrument in self.instruments()
+            if self.knows(instrument)
+            for kind in self.types(instrument)
+            if (rule := self.rule(instrument, kind)) is not None
+        }
+        return tuple(found[name] for name in sorted(found))
+
+    def _look_up(self, parameters: Mapping[str, str], rule: Rule) -> Answer:
         from crds.core import exceptions
 
         nothing = (
@@ -258,7 +305,7 @@ class Context:
         reads_all = "rmap_omit" in rmap.header or "rmap_relevance" in rmap.header
         dated = frozenset((DATE, TIME)) if edges else frozenset()
         decisive = tuple(key for key in (KEYWORDS if reads_all else required) if key not in dated)
-        return Rule(rmap, rmap.basename, decisive, edges)
+        return Rule(rmap, rmap.basename, str(rmap.sha1sum), decisive, edges)
 
     def _imap(self, instrument: str) -> Any:  # noqa: ANN401
         try:
@@ -269,7 +316,7 @@ class Context:
             ) from error
 
 
-def load_context(references: Store, name: str, cache_dir: Path) -> Context:
+def load_context(references: Store, name: str, cache_dir: Path, mirror: Store | None = None) -> Context:
     """Load a context, copying its rules to this machine when they are not there yet.
 
     Parameters
@@ -280,13 +327,15 @@ def load_context(references: Store, name: str, cache_dir: Path) -> Context:
         For example ``jwst_0541.pmap``.
     cache_dir : Path
         Where rules are kept between runs.
+    mirror : Store, optional
+        An archive root; rules that it holds are not read from anywhere else.
 
     Raises
     ------
     ContextError
         A mapping is missing, unreadable, or does not have the checksum that it claims.
     """
-    directory = copy_mappings(references, name, cache_dir)
+    directory = copy_mappings(references, name, cache_dir, mirror)
     try:
         with _offline():
             from crds.core import rmap
@@ -345,11 +394,11 @@ def _edges(selector: Mapping[str, Any]) -> Iterator[str]:
             yield from _edges(choice)
 
 
-def _file_name(best: object, rule: str) -> str | None:
+def _file_name(best: object, rule: str) -> Answer:
     if best is None or str(best).upper() in ("N/A", "OMIT", "NOT FOUND N/A"):
         return None
     if not isinstance(best, str) or "/" in best:
-        raise errors.ContextError(f"{rule} gives {best!r}, which is not the name of one file.")
+        return Refused(f"{rule} gives {best!r}, which is not the name of one file.")
     return best
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from reprocess import errors
 from reprocess.archive import fingerprint, recipe
-from reprocess.archive.inventory import Found
 from reprocess.archive.partition import Pointer
+from reprocess.archive.spool import Found
 from reprocess.exposure import CatalogueEntry
 from reprocess.formats import level1b, records
 from reprocess.formats.header import FIRST_BYTES, NeedMore

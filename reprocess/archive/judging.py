@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from reprocess import errors
-from reprocess.archive import cells, configurations, fingerprint, partition, staleness, verdicts
+from reprocess.archive import answers, cells, configurations, fingerprint, partition, staleness, verdicts
 from reprocess.archive.context import Context
-from reprocess.archive.mirror import fetch, mirror
+from reprocess.archive.mirror import mirror, read_mirrored
 from reprocess.archive.partition import Pointer
 from reprocess.archive.verdicts import Judged, Question
 from reprocess.calibration import detector1
@@ -134,7 +134,8 @@ def survey(
     StorageError
         The archive or the store of references does not answer.
     """
-    _check(target, context, software)
+    check_target(target, context, software)
+    answers.recall(archive, context)
     asked = question(context, references=references, archive=archive, parameters=target.parameters, software=software)
     judgements: list[Judgement] = []
     settled: dict[Settled, list[str]] = defaultdict(list)
@@ -150,6 +151,7 @@ def survey(
         done += judged.table.num_rows
         if progress:
             progress(done)
+    answers.keep(archive, context)
     return Survey(tuple(judgements), tuple(replace(kind, datasets=tuple(names)) for kind, names in settled.items()))
 
 
@@ -245,7 +247,7 @@ def question(context: Context, *, references: Store, archive: Store, parameters:
     return Question(
         context=context,
         edges=cells.edges_of([context], context.instruments()),
-        parameters=_Parameters(parameters, references).of,
+        parameters=_Parameters(parameters, references, archive).of,
         files=lambda wanted: mirrored(wanted, references, archive),
         software=software,
     )
@@ -254,9 +256,10 @@ def question(context: Context, *, references: Store, archive: Store, parameters:
 class _Parameters:
     """Parameters by chain of steps and parameter files: candidates that have both in common share one set."""
 
-    def __init__(self, given: Parameters, references: Store) -> None:
+    def __init__(self, given: Parameters, references: Store, archive: Store) -> None:
         self._given = given
         self._references = references
+        self._archive = archive
         self._read: dict[str, Mapping[str, parameter_file.Values]] = {}
         self._resolved: dict[tuple[Any, ...], Parameters] = {}
 
@@ -275,17 +278,18 @@ class _Parameters:
             # What a pipeline's file says of a step weighs more than the step's own file.
             order = sorted(files.items(), key=lambda item: item[0] == verdicts.PIPELINE)
             told: dict[str, dict[str, Any]] = {}
-            for name in (name for _, name in order if name is not None):
-                for step, values in self._file(name).items():
+            for kind, name in ((kind, name) for kind, name in order if name is not None):
+                for step, values in self._file(kind, name).items():
                     told.setdefault(step, {}).update(_known(steps, step, values, name))
             for step, values in self._given.items():
                 told.setdefault(step, {}).update(values)
             self._resolved[key] = resolve_parameters(steps, told)
         return self._resolved[key]
 
-    def _file(self, name: str) -> Mapping[str, parameter_file.Values]:
+    def _file(self, kind: str, name: str) -> Mapping[str, parameter_file.Values]:
         if name not in self._read:
-            self._read[name] = parameter_file.read_parameters(fetch(self._references, name), name)
+            data = read_mirrored(self._references, self._archive, type=kind, name=name)
+            self._read[name] = parameter_file.read_parameters(data, name)
         return self._read[name]
 
 
@@ -362,7 +366,14 @@ def _typed(step: Step, name: str, value: Parameter) -> Parameter:
     )
 
 
-def _check(target: Target, context: Context, software: str) -> None:
+def check_target(target: Target, context: Context, software: str) -> None:
+    """Refuse a target that nothing can be judged by.
+
+    Raises
+    ------
+    TargetError
+        It asks for another software or context, or for a step or parameter that does not exist.
+    """
     if not staleness.satisfies(software, target.software):
         raise errors.TargetError(
             f"The target asks for software {target.software}, and this is {software}. Install it, or mend the target."

@@ -13,8 +13,11 @@ RAW_LEVEL = "uncal"
 PRODUCT_LEVELS = ("rate", "rateints")
 LEVELS = (RAW_LEVEL, *PRODUCT_LEVELS)
 UNPARSABLE = "unparsable"
+BEGINNINGS = tuple(f"jw{hundred:03d}" for hundred in range(100))
+"""How names of exposures begin, up to the hundreds of their program: where a long listing may be cut."""
 
 _POINTER = re.compile(r"pointers/(?P<dataset>[^/]+)\.json")
+_NEEDED = re.compile(r"products/(?P<dataset>[^/]+)/[^/]+/(?:manifest\.json|(?P=dataset)_rate\.fits)")
 _LOOKS_RAW = re.compile(rf"_{RAW_LEVEL}\.fits(\.gz)?\Z", re.IGNORECASE)
 _PROGRAM = re.compile(r"jw(\d{5})")
 
@@ -70,6 +73,18 @@ def unparsable(key: str, pattern: KeyPattern) -> errors.UnparsableKey:
 def pointer_dataset(key: str) -> str | None:
     """Dataset of a pointer record's key; None when the key is not one of a pointer."""
     match = _POINTER.fullmatch(key)
+    return match["dataset"] if match else None
+
+
+def needed(dataset: str, version: str) -> dict[str, str]:
+    """Keys of the files of a version of ours without which nobody can read it, and what each is."""
+    names = {"manifest.json": "manifest.json", f"{dataset}_rate.fits": "rate.fits"}
+    return {f"products/{dataset}/{version}/{name}": what for name, what in names.items()}
+
+
+def needed_of(key: str) -> str | None:
+    """Dataset of a file that `needed` names; None for other keys."""
+    match = _NEEDED.fullmatch(key)
     return match["dataset"] if match else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -12,16 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reprocess import errors
+from reprocess.archive.once import write_once
 from reprocess.storage.store import Store
 
 _PREFIX = "mappings/jwst/"
 _CONTEXT = re.compile(r"[A-Za-z0-9_.-]+\.pmap")
 # What a mapping selects is the value of a key; what it derives from is of its own kind, so no name is taken for it.
 _NAMES = {".imap": re.compile(r"'([A-Za-z0-9_.-]+\.imap)'"), ".rmap": re.compile(r"'([A-Za-z0-9_.-]+\.rmap)'")}
+_CHECKSUM = re.compile(r"""^\s*['"]sha1sum['"]\s*:\s*['"]([0-9a-fA-F]{40})['"]""", re.MULTILINE)
 _CONCURRENCY = 16
 
 
-def copy_mappings(references: Store, context: str, cache_dir: Path) -> Path:
+def copy_mappings(references: Store, context: str, cache_dir: Path, mirror: Store | None = None) -> Path:
     """Copy a context and every mapping below it, as far as they are not here yet.
 
     Mapping files never change under one name, so a file that is here is not read again. Each location of references has
@@ -35,6 +38,8 @@ def copy_mappings(references: Store, context: str, cache_dir: Path) -> Path:
         For example ``jwst_0541.pmap``.
     cache_dir : Path
         Where copies are kept between runs.
+    mirror : Store, optional
+        An archive root; mappings that it holds (`mirror_mappings`) are not read from anywhere else.
 
     Returns
     -------
@@ -44,21 +49,82 @@ def copy_mappings(references: Store, context: str, cache_dir: Path) -> Path:
     Raises
     ------
     ContextError
-        The name is none of a context, a mapping is not in the store, or the directory cannot be written.
+        The name is none of a context, a mapping is not in the store or does not have the checksum that it claims, or
+        the directory cannot be written.
     """
+    directory = _directory(references, cache_dir)
+    _texts(_Source(references, mirror), context, directory)
+    return directory
+
+
+def mirror_mappings(references: Store, archive: Store, context: str, cache_dir: Path) -> int:
+    """Copy a context and every mapping below it into the archive, so that whoever plans needs no other place.
+
+    Returns
+    -------
+    int
+        How many were not there yet.
+
+    Raises
+    ------
+    ContextError
+        As by `copy_mappings`.
+    """
+    source = _Source(references, archive)
+    texts = _texts(source, context, _directory(references, cache_dir))
+    new = [name for name in texts if source.mirror_key(name) not in source.held]
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
+        list(pool.map(lambda name: write_once(archive, source.mirror_key(name), texts[name].encode()), new))
+    return len(new)
+
+
+class _Source:
+    """Where mappings are read from: the mirror as far as it has them, else the place of references."""
+
+    def __init__(self, references: Store, mirror: Store | None) -> None:
+        self.references = references
+        self._mirror = mirror
+
+    @functools.cached_property
+    def held(self) -> frozenset[str]:
+        """Keys of the mirror."""
+        if self._mirror is None:
+            return frozenset()
+        return frozenset(stamp.key for stamp in self._mirror.list(self.mirror_key("")))
+
+    def mirror_key(self, name: str) -> str:
+        """Key of a mapping below the archive root, one for each location of references."""
+        return f"references/rules/{_label(self.references)}/{name}"
+
+    def read(self, name: str) -> tuple[bytes, str]:
+        """Return a mapping, and where it was read."""
+        if self._mirror is not None and self.mirror_key(name) in self.held:
+            return self._mirror.get(self.mirror_key(name)).data, f"{self._mirror.url}/{self.mirror_key(name)}"
+        return self.references.get(_PREFIX + name).data, f"{self.references.url}/{_PREFIX}{name}"
+
+
+def _label(references: Store) -> str:
+    return hashlib.sha256(references.url.encode()).hexdigest()[:16]
+
+
+def _directory(references: Store, cache_dir: Path) -> Path:
+    return cache_dir / "mappings" / _label(references)
+
+
+def _texts(source: _Source, context: str, directory: Path) -> dict[str, str]:
+    """Return the text of a context and of every mapping below it, by name; afterwards all are in the directory."""
     if not _CONTEXT.fullmatch(context):
         raise errors.ContextError(f"{context!r} is no name of a context such as jwst_0541.pmap. Mend the target.")
-    directory = cache_dir / "mappings" / hashlib.sha256(references.url.encode()).hexdigest()[:16]
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        found = {context: _copy(source, context, directory, context)}
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
-            texts = [_copy(references, context, directory, context)]
             for suffix in (".imap", ".rmap"):
-                names = _named(texts, suffix)
-                texts = list(pool.map(lambda name: _copy(references, name, directory, context), names))
+                names = _named(list(found.values()), suffix)
+                found |= zip(names, pool.map(lambda name: _copy(source, name, directory, context), names), strict=True)
     except OSError as error:
         raise errors.ContextError(f"{directory}: {error.strerror}. Name another --cache-dir.") from error
-    return directory
+    return found
 
 
 def _named(texts: Sequence[str], suffix: str) -> list[str]:
@@ -69,18 +135,33 @@ def _selector(text: str) -> str:
     return text.partition("selector")[2]
 
 
-def _copy(references: Store, name: str, directory: Path, context: str) -> str:
+def _copy(source: _Source, name: str, directory: Path, context: str) -> str:
     path = directory / name
     with contextlib.suppress(FileNotFoundError):
         return path.read_text(encoding="utf-8")
     try:
-        data = references.get(_PREFIX + name).data
+        data, place = source.read(name)
     except errors.ObjectMissing as error:
         raise errors.ContextError(
-            f"{context} needs {name}, which is not at {references.url}/{_PREFIX}{name}. Copy it there, or name a "
-            "context that is complete."
+            f"{context} needs {name}, which is not at {source.references.url}/{_PREFIX}{name}. Copy it there, or name "
+            "a context that is complete."
         ) from error
+    text = data.decode("utf-8", "replace")
+    if not _is_whole(text):
+        raise errors.ContextError(
+            f"{context}: {name} at {place} does not have the sha1sum that it claims, so it is damaged or was edited. "
+            "Copy it there again from CRDS."
+        )
     aside = directory / f".{name}.{uuid.uuid4().hex}"
     aside.write_bytes(data)
     os.replace(aside, path)
-    return data.decode("utf-8", "replace")
+    return text
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether a mapping has the checksum that it claims: SHA-1 of all lines but the one that claims it."""
+    claimed = _CHECKSUM.search(text)
+    # Lines end as they do for CRDS, which reads mappings as text.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").splitlines(keepends=True)
+    body = "".join(line for line in lines if "sha1sum" not in line)
+    return claimed is not None and hashlib.sha1(body.encode()).hexdigest() == claimed[1]

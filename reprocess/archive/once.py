@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable, Iterable
 
 from reprocess import errors
 from reprocess.storage.store import Stamp, Store
@@ -23,10 +24,30 @@ def write_once(store: Store, key: str, data: bytes, *, sha256: str = "") -> None
         The store refuses, or does not answer four times in a row.
     """
     digest = sha256 or hashlib.sha256(data).hexdigest()
+    _until_known(lambda: _write(store, key, data, digest))
+
+
+def write_pieces_once(store: Store, key: str, pieces: Callable[[], Iterable[bytes]], *, sha256: str) -> None:
+    """Write an immutable object, too large to be held, unless it is there; see `write_once`.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+    pieces : callable
+        Gives the bytes piece by piece, each time that it is called.
+    sha256 : str
+        Digest of the whole.
+    """
+    _until_known(lambda: store.upload_if_absent(key, pieces(), sha256=sha256))
+
+
+def _until_known(write: Callable[[], Stamp]) -> None:
+    """Try to write until it is known that the object is there."""
     pauses = iter(_PAUSES_S)
     while True:
         try:
-            _write(store, key, data, digest)
+            write()
         except errors.AlreadyExists:
             return
         except (errors.StorageUnavailable, errors.CommitConflict):

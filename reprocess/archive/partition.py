@@ -59,6 +59,8 @@ class Pointer:
         Versions that readers saw before.
     error_class, error : str or None
         Why the record cannot be used.
+    missing : tuple of str
+        Which files of the version are gone, of those without which nobody can read it, see `keys.needed`.
     """
 
     dataset: str
@@ -75,6 +77,7 @@ class Pointer:
     left: tuple[str, ...] = ()
     error_class: str | None = None
     error: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 _NAMES = pa.list_(pa.string())
@@ -92,6 +95,7 @@ _POINTER: dict[str, Any] = {
     "left": _NAMES,
     "error_class": _TEXT,
     "error": pa.string(),
+    "missing": _NAMES,
 }
 _RAW: dict[str, Any] = {"location": _TEXT, "key": pa.string(), "size": pa.int64(), "etag": pa.string()}
 
@@ -163,8 +167,8 @@ def pointers(table: Any) -> list[Pointer]:  # noqa: ANN401
 
 def _pointer(row: dict[str, Any]) -> Pointer:
     raw = {name: row[f"raw_{name}"] for name in _RAW if row[f"raw_{name}"] is not None}
-    lists = {name: tuple(row[name]) for name in ("equivalents", "left")}
-    return Pointer(**{name: row[name] for name in _POINTER} | lists, raw=raw)
+    lists = {name: tuple(row.get(name) or ()) for name in ("equivalents", "left", "missing")}
+    return Pointer(**{name: row[name] for name in _POINTER if name not in lists} | lists, raw=raw)
 
 
 def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401

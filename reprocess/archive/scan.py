@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from reprocess import errors
 from reprocess.archive import catalogue, headers, inventory, keys, partition
 from reprocess.archive.catalogue import OBJECTS, POINTERS, Catalogue, Generation, Part
 from reprocess.archive.headers import Reads
-from reprocess.archive.inventory import Found
 from reprocess.archive.keys import KeyPattern
 from reprocess.archive.once import write_once
 from reprocess.archive.partition import Pointer
+from reprocess.archive.s3_inventory import S3Inventory
+from reprocess.archive.spool import Found, Spool
 from reprocess.exposure import CatalogueEntry
 from reprocess.storage.store import Store
 
@@ -22,10 +24,10 @@ READER = "2"
 """Revision of header reading; raising it makes the next scan read everything again."""
 
 _ATTEMPTS = 8
-_BATCH = 50_000  # objects whose entries are held at a time
+_BATCH = 20_000  # objects whose entries are held at a time
 _STORAGE = errors.StorageError.outcome_class
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None, str], None]
 Item = TypeVar("Item", CatalogueEntry, Pointer)
 
 
@@ -62,12 +64,31 @@ class Scan:
 
 @dataclass(frozen=True)
 class _Kind(Generic[Item]):
-    """How one kind of object is read, and kept in partitions."""
+    """How one kind of object is read, and kept in partitions; `beside` are files that an item is completed by."""
 
     name: str
+    found: Spool
     read: Callable[[Sequence[Found], Reads], Iterator[Item]]
     encode: Callable[[Iterable[Item]], bytes]
     load: Callable[[Store, Part], list[Item]]
+    beside: Spool | None = None
+    complete: Callable[[Item, frozenset[str]], Item] | None = None
+
+    def listing(self, program: str) -> str:
+        """Digest what was listed of a program."""
+        return inventory.digest([*self.found[program], *self._beside(program)], READER)
+
+    def completed(self, items: list[Item], program: str) -> list[Item]:
+        """Tell items what there is beside them."""
+        if self.complete is None:
+            return items
+        present = frozenset(one.stamp.key for one in self._beside(program))
+        listed = {one.identity for one in self.found[program]}
+        # What was replaced after the listing may belong to files that are newer than the listing.
+        return [self.complete(item, present) if _identity(item) in listed else item for item in items]
+
+    def _beside(self, program: str) -> list[Found]:
+        return self.beside[program] if self.beside is not None and program in self.beside else []
 
 
 @dataclass
@@ -99,12 +120,18 @@ class _Pass:
     spare: dict[tuple[str, str], list[Part]]
     reads: Reads
     progress: Progress | None = None
+    expected: dict[str, int] = field(default_factory=dict)
     tallies: dict[str, _Tally] = field(default_factory=lambda: {OBJECTS: _Tally(), POINTERS: _Tally()})
     stored: frozenset[str] | None = None
 
 
 def scan(
-    raw: Sequence[Store], archive: Store, *, pattern: KeyPattern | None = None, progress: Progress | None = None
+    raw: Sequence[Store],
+    archive: Store,
+    *,
+    pattern: KeyPattern | None = None,
+    progress: Progress | None = None,
+    inventories: Sequence[S3Inventory] = (),
 ) -> Scan:
     """List every raw location and our pointers, read what is new or changed, and move the catalogue.
 
@@ -120,7 +147,11 @@ def scan(
     pattern : KeyPattern, optional
         What keys say; the public layout when it is left out.
     progress : callable, optional
-        Called with the number of objects read so far and the number known to need it.
+        Called with a number of objects, of how many, and what they are: ``objects listed`` of an unknown number, then
+        ``headers`` and ``pointers`` that were read. How many there are to read is known from the beginning, except for
+        programs that were in the catalogue before, of which it is estimated until their turn comes.
+    inventories : sequence of S3Inventory
+        Take the objects of the raw locations that they list from there.
 
     Raises
     ------
@@ -132,7 +163,10 @@ def scan(
     stores = {store.url: store for store in raw}
     for _ in range(_ATTEMPTS):
         attempt = _Pass(archive, catalogue.read_generation(archive), spare, reads, progress)
-        found = inventory.take(tuple(stores.values()), archive, pattern or KeyPattern())
+        listed = None if progress is None else partial(_listed, progress)
+        found = inventory.take(
+            tuple(stores.values()), archive, pattern or KeyPattern(), inventories=inventories, listed=listed
+        )
         new = _reconcile(attempt, found, stores)
         if _same(new, attempt.base):
             return _result(attempt, Catalogue(archive, attempt.base))
@@ -142,35 +176,47 @@ def scan(
 
 
 def _reconcile(attempt: _Pass, found: inventory.Inventory, stores: Mapping[str, Store]) -> Generation:
-    objects = _Kind(OBJECTS, _header_reader(stores), partition.entries_to_parquet, catalogue.read_entries)
-    pointers = _Kind(POINTERS, _pointer_reader(attempt.archive), partition.pointers_to_parquet, catalogue.read_pointers)
-    parts: dict[str, Mapping[str, Part]] = {
-        OBJECTS: _update(attempt, objects, found.objects),
-        POINTERS: _update(attempt, pointers, found.pointers),
-    }
+    objects = _Kind(
+        OBJECTS, found.objects, _header_reader(stores), partition.entries_to_parquet, catalogue.read_entries
+    )
+    pointers = _Kind(
+        POINTERS,
+        found.pointers,
+        _pointer_reader(attempt.archive),
+        partition.pointers_to_parquet,
+        catalogue.read_pointers,
+        beside=found.products,
+        complete=_with_missing,
+    )
+    parts: dict[str, Mapping[str, Part]] = {OBJECTS: _update(attempt, objects), POINTERS: _update(attempt, pointers)}
     if found.unparsable:
         part = _store(attempt, objects, _Work(keys.UNPARSABLE, "", [], list(found.unparsable), []))
         parts[OBJECTS] = {**parts[OBJECTS], keys.UNPARSABLE: part}
     return Generation(reader=READER, parts=parts, ignored=found.ignored)
 
 
-def _update(attempt: _Pass, kind: _Kind[Item], found: Mapping[str, list[Found]]) -> dict[str, Part]:
+def _update(attempt: _Pass, kind: _Kind[Item]) -> dict[str, Part]:
     """Keep the parts whose listing is unchanged, and make the others anew, as many at a time as fill a sweep."""
     old = attempt.base.parts[kind.name]
     tally = attempt.tallies[kind.name]
     tally.vanished += sum(
-        part.rows for program, part in old.items() if program not in found and program != keys.UNPARSABLE
+        part.rows for program, part in old.items() if program not in kind.found and program != keys.UNPARSABLE
     )
     parts: dict[str, Part] = {}
-    batch: list[_Work[Item]] = []
-    for program in sorted(found):
-        listing = inventory.digest(found[program], READER)
-        part = old.get(program)
+    changed: dict[str, str] = {}
+    for program in sorted(kind.found):
+        listing, part = kind.listing(program), old.get(program)
         if part is not None and part.listing == listing and part.key in _stored(attempt):
             parts[program] = part
             tally.unchanged += part.rows
-            continue
-        batch.append(_begin(attempt, kind, program, listing, found[program]))
+        else:
+            changed[program] = listing
+    attempt.expected = {
+        program: max(0, kind.found.count(program) - (old[program].rows if program in old else 0)) for program in changed
+    }
+    batch: list[_Work[Item]] = []
+    for program, listing in changed.items():
+        batch.append(_begin(attempt, kind, program, listing, kind.found[program]))
         if sum(len(work.found) for work in batch) >= _BATCH:
             parts |= _finish(attempt, kind, batch)
             batch = []
@@ -196,26 +242,43 @@ def _finish(attempt: _Pass, kind: _Kind[Item], batch: Sequence[_Work[Item]]) -> 
     pending = [one for work in batch for one in work.pending]
     items: dict[str, list[Item]] = {work.program: work.items for work in batch}
     tally = attempt.tallies[kind.name]
+    for work in batch:
+        del attempt.expected[work.program]
+    total = tally.read + len(pending) + sum(attempt.expected.values())
     for done, item in enumerate(kind.read(pending, attempt.reads), 1):
         items[keys.program(item.dataset)].append(item)
         if attempt.progress:
-            attempt.progress(tally.read + done, tally.read + len(pending))
+            attempt.progress(tally.read + done, total, _WORDS[kind.name])
     tally.read += len(pending)
     return {work.program: _store(attempt, kind, work) for work in batch}
+
+
+_WORDS = {OBJECTS: "headers", POINTERS: "pointers"}
+
+
+def _listed(progress: Progress, count: int) -> None:
+    progress(count, None, "objects listed")
+
+
+def _with_missing(pointer: Pointer, present: frozenset[str]) -> Pointer:
+    """Say which files of the version that readers see are gone."""
+    needed = keys.needed(pointer.dataset, pointer.version) if pointer.version else {}
+    return replace(pointer, missing=tuple(what for key, what in needed.items() if key not in present))
 
 
 def _store(attempt: _Pass, kind: _Kind[Item], work: _Work[Item]) -> Part:
     """Write a partition unless it is there; one that does not describe its listing in full gets a name of its own."""
     settled = {one.identity for one in work.found} == {_identity(item) for item in work.items}
     settled = settled and all(item.error_class != _STORAGE for item in work.items)
-    data = kind.encode(work.items)
+    items = kind.completed(work.items, work.program)
+    data = kind.encode(items)
     # What is unsettled depends on when it was read, so its name comes from its content and not from its listing.
     name = work.listing if settled else hashlib.sha256(data).hexdigest()
     key = _key(kind.name, work.program, name)
     if key not in _stored(attempt):
         write_once(attempt.archive, key, data)
-    unreadable = sum(item.error_class is not None for item in work.items)
-    part = Part(key, work.listing if settled else "", len(work.items), unreadable)
+    unreadable = sum(item.error_class is not None for item in items)
+    part = Part(key, work.listing if settled else "", len(items), unreadable)
     attempt.spare.setdefault((kind.name, work.program), []).append(part)
     return part
 

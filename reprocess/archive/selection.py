@@ -70,7 +70,14 @@ class Selection:
     problems: Mapping[int, Problem] = field(default_factory=dict)
 
 
-def select(cells: Cells, context: Context, wanted: Sequence[Sequence[str]], names: Names) -> Selection:
+def select(
+    cells: Cells,
+    context: Context,
+    wanted: Sequence[Sequence[str]],
+    names: Names,
+    *,
+    like: tuple[Context, Selection] | None = None,
+) -> Selection:
     """Select the reference of each type for each cell.
 
     Parameters
@@ -81,13 +88,17 @@ def select(cells: Cells, context: Context, wanted: Sequence[Sequence[str]], name
     wanted : sequence of sequence of str, (configuration,)
         The types that each configuration needs.
     names : Names
+    like : (Context, Selection), optional
+        What another context selected for the same cells and types; where both have the same rule, nothing is looked at
+        again, because the answer is the same by definition.
 
     Returns
     -------
     Selection
         What cannot be decided for one cell is told for that one.
     """
-    asked = _Asked(cells, context, names, [parameters_of(header) for header in cells.configurations.headers])
+    parameters = [parameters_of(header) for header in cells.configurations.headers]
+    asked = _Asked(cells, context, names, parameters, like)
     needs: dict[str, list[int]] = {}
     for configuration, kinds in enumerate(wanted):
         for kind in kinds:
@@ -99,12 +110,21 @@ def select(cells: Cells, context: Context, wanted: Sequence[Sequence[str]], name
 class _Asked:
     """One context asked about some cells."""
 
-    def __init__(self, cells: Cells, context: Context, names: Names, parameters: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        context: Context,
+        names: Names,
+        parameters: Sequence[Mapping[str, str]],
+        like: tuple[Context, Selection] | None = None,
+    ) -> None:
+        self._like = like
         self.problems: dict[int, Problem] = {}
         self._cells = cells
         self._context = context
         self._names = names
         self._parameters = parameters
+        self._instruments = np.array([each["META.INSTRUMENT.NAME"] for each in parameters])
 
     def files(self, kind: str, configurations: NDArray[np.int64]) -> Codes:
         """Return the file of one type for each cell of some configurations."""
@@ -114,6 +134,12 @@ class _Asked:
             if isinstance(rule, Problem):
                 self.problems |= dict.fromkeys(map(int, mine), rule)
                 found[mine] = UNDECIDED
+                continue
+            other = self._same(rule, str(self._instruments[some[0]]), kind)
+            if other is not None:
+                found[mine] = other.files[kind][mine]
+                told = map(int, mine[found[mine] == UNDECIDED])
+                self.problems |= {cell: other.problems[cell] for cell in told if cell not in self.problems}
                 continue
             undated = self._cells.period[mine] == NO_DATE
             found[mine[undated]] = UNDECIDED
@@ -127,7 +153,7 @@ class _Asked:
         self, kind: str, configurations: NDArray[np.int64]
     ) -> list[tuple[Rule | Problem | None, NDArray[np.int64]]]:
         """Sort configurations by the rule that applies, or by why there is none."""
-        instruments = np.array([self._parameters[one]["META.INSTRUMENT.NAME"] for one in configurations])
+        instruments = self._instruments[configurations]
         sorted_out: list[tuple[Rule | Problem | None, NDArray[np.int64]]] = []
         for instrument in np.unique(instruments):
             try:
@@ -136,6 +162,16 @@ class _Asked:
                 rule = Problem.of(error if instrument != UNDEFINED else errors.MissingKeyword(_NO_INSTRUMENT))
             sorted_out.append((rule, configurations[instruments == instrument]))
         return sorted_out
+
+    def _same(self, rule: Rule | None, instrument: str, kind: str) -> Selection | None:
+        """Return what another context selected if it did so by the same rule."""
+        if self._like is None or rule is None:
+            return None
+        context, selected = self._like
+        try:
+            return selected if rule.is_same(context.rule(instrument, kind)) else None
+        except errors.ContextError:  # the other context does not know the instrument, or cannot use its rule
+            return None
 
     def _answers(self, rule: Rule, configurations: NDArray[np.int64], mine: NDArray[np.int64]) -> Codes:
         """Ask a rule once for each distinct question of some cells."""

@@ -144,7 +144,12 @@ def judge(
             published = read_pointer(pointer)
         except errors.DamagedRecord as error:
             return Verdict(dataset, "unknown", (Reason("undecidable", first, old=str(error)),), first)
-        return judge_published(dataset, published, wanted)
+        found = judge_published(dataset, published, wanted)
+        if not pointer.missing:
+            return found
+        gone = f"gone from the published version: {', '.join(pointer.missing)}"
+        reason = Reason("product-damaged", first, old=gone)
+        return Verdict(dataset, "stale", (reason, *(found.reasons if found.state == "stale" else ())), first)
     if products:
         return judge_foreign(dataset, products, wanted)
     return Verdict(dataset, "missing", (Reason("product-missing", first),), first)

@@ -189,7 +189,7 @@ def judge(objects: Any, pointers: Any, question: Question) -> Judged:  # noqa: A
     raw = objects.filter(pc.equal(objects.column("level"), keys.RAW_LEVEL))
     products = objects.filter(pc.not_equal(objects.column("level"), keys.RAW_LEVEL))
     found = cells(raw, question.edges, STEP_KEYWORDS)
-    recipe_of_cell, recipes = _recipes(found, question)
+    recipe_of_cell, recipes = recipes_of(found, question)
     recipe_of_row = recipe_of_cell[found.of_row]
     pointer_of_row = _places(raw.column("dataset"), pointers.column("dataset"))
     made = _Made.of(raw, pointers, pointer_of_row, products)
@@ -204,7 +204,7 @@ def judge(objects: Any, pointers: Any, question: Question) -> Judged:  # noqa: A
     return replace(bare, verdicts=verdicts)
 
 
-def _recipes(found: Cells, question: Question) -> tuple[Numbers, tuple[Recipe, ...]]:
+def recipes_of(found: Cells, question: Question) -> tuple[Numbers, tuple[Recipe, ...]]:
     """Return which recipe each cell is asked for, and the recipes."""
     needs = [question.need(header) for header in found.configurations.headers]
     chosen = selection.select(found, question.context, [need.types for need in needs], question.names)
@@ -275,19 +275,21 @@ class _Made:
 
     recipe: tuple[Numbers, int]
     equivalents: tuple[Numbers, int]
+    missing: tuple[Numbers, int]
     alone: tuple[Numbers, int]
     foreign: tuple[Numbers, int]
     products: tuple[Numbers, ...]
     twice: NDArray[np.bool_]
 
     def numbers(self) -> Iterator[tuple[Numbers, int]]:
-        yield from (self.recipe, self.equivalents, self.alone, self.foreign)
+        yield from (self.recipe, self.equivalents, self.missing, self.alone, self.foreign)
 
     @classmethod
     def of(cls, raw: Any, pointers: Any, place: Numbers, products: Any) -> _Made:  # noqa: ANN401
         published = place >= 0
         recipe, recipes = _column_numbers(pointers.column("recipe"))
         equals, equal = _column_numbers(_as_text(pointers.column("equivalents")))
+        gone, ways = _column_numbers(_as_text(pointers.column("missing")))
         alone = published.copy()
         alone[published] = _differs(raw, pointers, place, published)
         which = tuple(_places(raw.column("dataset"), _of_level(products, level)) for level in keys.PRODUCT_LEVELS)
@@ -306,6 +308,7 @@ class _Made:
         return cls(
             _at(place, recipe, recipes),
             _at(place, equals, equal),
+            _at(place, gone, ways),
             (serial, raw.num_rows + 1),
             (foreign, total),
             tuple(_absolute(products, rows, level) for rows, level in zip(which, keys.PRODUCT_LEVELS, strict=True)),

@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprocess import errors
-from reprocess.calibration import charge_migration, dark_current, gain_scale, irs2, jump, preparation, ramp_fit
+from reprocess.calibration import (
+    charge_migration,
+    dark_current,
+    gain_scale,
+    irs2,
+    jump,
+    preparation,
+    ramp_facts,
+    ramp_fit,
+)
 from reprocess.calibration import zeroframe as zero
 from reprocess.calibration.chain import Chain, Settings, settle, statuses
 from reprocess.calibration.facts import (
@@ -28,7 +37,7 @@ from reprocess.calibration.facts import (
     zeroframe_signal,
 )
 from reprocess.calibration.ramp import Ramp
-from reprocess.calibration.ramp_facts import GroupMap, RampFacts
+from reprocess.calibration.ramp_facts import NOTHING_TO_REPORT, GroupMap, RampFacts, Reports
 from reprocess.calibration.rate import Fit, Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference, References
@@ -82,9 +91,9 @@ class Stage1:
         What was fitted, the padded rows.
     unscaled : Fit
         Both rates before the gain_scale step.
-    wholly_jumped : GroupMap or None
-        See `jump.JumpFlags`; when all slabs are calibrated, `ramp_facts.to_release` judges by it whether any has to be
-        calibrated anew.
+    reports : ramp_facts.Reports
+        What this slab tells of its groups; when all slabs are calibrated, `ramp_facts.revised` judges by it whether
+        they have to be calibrated anew.
     """
 
     rate: Rate
@@ -92,7 +101,7 @@ class Stage1:
     statuses: Mapping[str, str]
     ramp: Ramp
     unscaled: Fit
-    wholly_jumped: GroupMap | None = None
+    reports: Reports = NOTHING_TO_REPORT
 
 
 def whole(readout: Readout) -> Slab:
@@ -166,12 +175,15 @@ def calibrate(
                 "the ZEROFRAME of an IRS2 exposure is not supported; leave suppress_one_group of step ramp_fit on"
             )
         zero.check(zeroframe, readout, len(slab.padded))
-        known = facts.zeroframe_signal if facts else zeroframe_signal(
-            [zeroframe], references, readout=readout, settings=settings
+        known = (
+            facts.zeroframe_signal
+            if facts
+            else zeroframe_signal([zeroframe], references, readout=readout, settings=settings)
         )
         ramp = replace(ramp, zeroframe=zero.prepare(zeroframe, chain, known))
-    groups = facts.groups if facts else RampFacts.of(ramp.groupdq, gain)
     migration = _without_migration(ramp, settings)
+    groups = facts.groups if facts else RampFacts.of(ramp.groupdq, gain)
+    dead = ramp_facts.dead_groups(ramp.groupdq[:, :, slab.core_in_padded]) if migration == "COMPLETE" else None
     ramp, jump_status, wholly_jumped = _without_jumps(
         ramp, gain, readnoise, readout=readout, settings=settings, facts=groups
     )
@@ -186,7 +198,7 @@ def calibrate(
     done |= {"ramp_fit": "COMPLETE", "gain_scale": scaled}
     done |= {step.name: "SKIPPED" for step in OFF}
     told = {step.name: done[step.name] for step in steps}
-    return Stage1(scaled_fit.rate, scaled_fit.rateints, told, ramp, fit, wholly_jumped)
+    return Stage1(scaled_fit.rate, scaled_fit.rateints, told, ramp, fit, Reports(wholly_jumped, dead))
 
 
 def _check(raw: NDArray[Any], readout: Readout, slab: Slab, facts: Facts | None) -> None:
@@ -216,10 +228,7 @@ def _required(references: References, kind: str, chain: Chain) -> NDArray[np.flo
 
 
 def _without_migration(ramp: Ramp, settings: Settings) -> str:
-    """Flag, in place, groups that lose charge to their neighbours; return the status of the step.
-
-    Facts of the groups are older than these flags: that a group is lost everywhere to its brightness is not one.
-    """
+    """Flag, in place, groups that lose charge to their neighbours; return the status of the step."""
     wanted = settings["charge_migration"]
     if wanted["skip"] or ramp.data.shape[1] < charge_migration.FEWEST_GROUPS:
         return "SKIPPED"
@@ -239,9 +248,7 @@ def _without_jumps(
     """Return the ramp with its jumps flagged, in place, the status of the step, and which groups jump wholly."""
     if settings["jump"]["skip"] or readout.ngroups < jump.FEWEST_GROUPS:
         return ramp, "SKIPPED", None
-    found = jump.detect(
-        ramp, gain, readnoise, readout=readout, parameters=settings["jump"], facts=facts, in_place=True
-    )
+    found = jump.detect(ramp, gain, readnoise, readout=readout, parameters=settings["jump"], facts=facts, in_place=True)
     return replace(ramp, groupdq=found.groupdq, pixeldq=found.pixeldq), "COMPLETE", found.wholly_jumped
 
 
@@ -279,4 +286,5 @@ def _scaled(fit: Fit, gain: Reference | None, settings: Settings) -> tuple[Fit, 
     factor = None if settings["gain_scale"]["skip"] else gain_scale.factor(gain)
     if factor is None:
         return fit, "SKIPPED"
-    return Fit(gain_scale.scale(fit.rate, by=factor), gain_scale.scale(fit.rateints, by=factor)), "COMPLETE"
+    rate, rateints = (gain_scale.scale(each, by=factor) for each in (fit.rate, fit.rateints))
+    return Fit(rate, rateints, fit.optional), "COMPLETE"

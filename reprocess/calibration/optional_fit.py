@@ -49,9 +49,7 @@ class OptionalFit:
     crmag: Single
 
 
-def of_pixels(
-    ramps: flagged_ramps.FlaggedRamps, cadence: flagged_ramps.Cadence, readout: Readout
-) -> OptionalFit:
+def of_pixels(ramps: flagged_ramps.FlaggedRamps, cadence: flagged_ramps.Cadence, readout: Readout) -> OptionalFit:
     """Return the optional product of some pixels, rows and columns as one axis.
 
     Parameters

@@ -97,9 +97,7 @@ def group_flags(groups: NDArray[Any], chain: Chain, integration: int) -> NDArray
     return flags
 
 
-def _finish_flags(
-    ramp: Ramp, counts: NDArray[Any], chain: Chain, onsets: list[NDArray[Any]], first: int
-) -> None:
+def _finish_flags(ramp: Ramp, counts: NDArray[Any], chain: Chain, onsets: list[NDArray[Any]], first: int) -> None:
     """Add the flags that nothing before jump reads."""
     if chain.limits is not None and chain.averaging is not None and not chain.readout.interleaved:
         for groups, flags, onset in zip(counts, ramp.groupdq, onsets, strict=True):
@@ -268,9 +266,7 @@ def _linear(
     return linearity.correct_reads(data, coefficients=coefficients, inverse=inverse, saturated=lost, nframes=nframes)
 
 
-def without_bias(
-    groups: NDArray[Any], rows: slice, chain: Chain, scratch: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def without_bias(groups: NDArray[Any], rows: slice, chain: Chain, scratch: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return some rows of an integration in float32 after the ipc and superbias steps.
 
     Parameters

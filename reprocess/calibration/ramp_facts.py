@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ class RampFacts:
         Median of the gain reference over the exposure's pixels, NaN left out, in electrons per DN.
     released_groups : tuple of tuple of bool, or None
         For each integration and group, whether every pixel of it jumps or is DO_NOT_USE, which by sigma clipping tells
-        of no jump. None: of none, which `to_release` checks once all slabs are calibrated.
+        of no jump. None: of none, which `revised` checks once all slabs are calibrated.
     """
 
     dead_groups: GroupMap
@@ -50,30 +50,75 @@ class RampFacts:
         gain : float32 array, (row, column), or None
             Electrons per DN. None: `median_gain` is not needed and becomes NaN.
         """
-        dead = [[wholly(group, DO_NOT_USE) for group in integration] for integration in groupdq]
         saturated = [wholly(groupdq[:, group], SATURATED) for group in range(groupdq.shape[1])]
-        return cls(tuple(map(tuple, dead)), tuple(saturated), math.nan if gain is None else median_gain(gain))
+        return cls(dead_groups(groupdq), tuple(saturated), math.nan if gain is None else median_gain(gain))
 
 
-def to_release(facts: RampFacts, wholly_jumped: Iterable[GroupMap | None]) -> RampFacts | None:
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What a slab tells of its groups once it is calibrated, that could not be told before.
+
+    Attributes
+    ----------
+    wholly_jumped : tuple of tuple of bool, or None
+        For each integration and group, whether every pixel of the core jumps; see `jump.JumpFlags`.
+    dead_groups : tuple of tuple of bool, or None
+        Whether every pixel of the core is DO_NOT_USE after the charge_migration step; None if that step did not run.
+    """
+
+    wholly_jumped: GroupMap | None = None
+    dead_groups: GroupMap | None = None
+
+
+NOTHING_TO_REPORT = Reports()
+
+
+def revised(facts: RampFacts, reports: Sequence[Reports]) -> RampFacts | None:
     """Judge, when all slabs of an exposure are calibrated, whether they were with the right facts.
 
     Parameters
     ----------
     facts : RampFacts
-        What they were calibrated with, without groups to release.
-    wholly_jumped : iterable of GroupMap or None
-        What each slab reports; together they cover the exposure.
+        What they were calibrated with.
+    reports : sequence of Reports
+        Of all slabs; together they cover the exposure.
 
     Returns
     -------
     RampFacts or None
-        Facts to calibrate all slabs anew with. None: all is right, as it is unless the whole detector jumps at once.
+        Facts to calibrate all slabs anew with. None: all is right, as it is unless the charge of a whole group migrates
+        or the whole detector jumps at once.
     """
-    reports = [np.array(each, bool) for each in wholly_jumped if each is not None]
-    if not reports or not (everywhere := np.logical_and.reduce(reports) & ~np.array(facts.dead_groups)).any():
+    dead = _everywhere([each.dead_groups for each in reports])
+    if dead is not None and dead != facts.dead_groups:
+        return replace(facts, dead_groups=dead)
+    jumped = _everywhere([each.wholly_jumped for each in reports])
+    if jumped is None:
         return None
-    return replace(facts, released_groups=tuple(tuple(map(bool, groups)) for groups in everywhere))
+    released = _map(np.array(jumped) & ~np.array(facts.dead_groups))
+    if not np.any(released) or released == facts.released_groups:
+        return None
+    return replace(facts, released_groups=released)
+
+
+def _everywhere(maps: Sequence[GroupMap | None]) -> GroupMap | None:
+    """Return what holds in all slabs; None where they do not tell."""
+    told = [np.array(each, bool) for each in maps if each is not None]
+    return _map(np.logical_and.reduce(told)) if told and len(told) == len(maps) else None
+
+
+def _map(flags: NDArray[np.bool_]) -> GroupMap:
+    return tuple(tuple(map(bool, groups)) for groups in flags)
+
+
+def dead_groups(groupdq: NDArray[np.uint8]) -> GroupMap:
+    """Tell for each integration and group whether every pixel of it is DO_NOT_USE.
+
+    Parameters
+    ----------
+    groupdq : uint8 array, (integration, group, row, column)
+    """
+    return tuple(tuple(wholly(group, DO_NOT_USE) for group in integration) for integration in groupdq)
 
 
 def wholly(flags: NDArray[np.uint8], bit: int) -> bool:

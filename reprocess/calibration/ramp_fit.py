@@ -153,9 +153,7 @@ class _Ramps:
             groupdq=self.groupdq.take(pixels, axis=2),
             pixeldq=_without_gain(self.pixeldq[pixels], images.gain),
             zeroframe=None if self.zeroframe is None else self.zeroframe.take(pixels, axis=1),
-            noise=PixelNoise(
-                images.gain.astype(np.float64), images.read_noise(self.nframes).astype(np.float64), dark
-            ),
+            noise=PixelNoise(images.gain.astype(np.float64), images.read_noise(self.nframes).astype(np.float64), dark),
         )
 
 

@@ -237,9 +237,7 @@ def _window(readout: Readout) -> tuple[slice, slice]:
     """Return the rows and columns of the detector, in its own orientation, that the frame has."""
 
     def along(axis: int) -> slice:
-        start, length = (
-            (readout.column_start, readout.columns) if abs(axis) == 1 else (readout.row_start, readout.rows)
-        )
+        start, length = (readout.column_start, readout.columns) if abs(axis) == 1 else (readout.row_start, readout.rows)
         ends = _turned(np.array([start, start + length - 1]), axis)
         return slice(int(ends.min()), int(ends.max()) + 1)
 
@@ -272,9 +270,7 @@ def _amplifiers(ends: list[_Section], options: Options) -> Iterator[ColumnSet]:
         sets = []
         for first in range(amplifier, amplifier + step):
             columns = slice(first, amplifier + AMPLIFIER, step)
-            top, bottom = (
-                end.pixels[:, columns][usable[:, columns]] for end, usable in zip(ends, good, strict=True)
-            )
+            top, bottom = (end.pixels[:, columns][usable[:, columns]] for end, usable in zip(ends, good, strict=True))
             sets.append((np.arange(first, amplifier + AMPLIFIER, step), top, bottom))
         # An amplifier with no good pixel in one parity is not corrected in the other either.
         if all(len(top) or len(bottom) for _, top, bottom in sets):

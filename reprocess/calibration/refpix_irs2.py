@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
-from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
@@ -199,9 +199,24 @@ def _outliers(samples: NDArray[np.float32], firsts: Sequence[int], sigmas: float
         [np.std(pair) for pair in pairs],
     ):
         values = np.array(measured)
-        mean, _, deviation = sigma_clipped_stats(values, sigma=sigmas)
+        mean, deviation = _clipped(values, sigmas)
         outlying |= (values - mean) > (sigmas * deviation)
     return [first for first, outlier in zip(firsts, outlying, strict=True) if outlier]
+
+
+_CLIPS = 5  # as often as the official step clips at most
+
+
+def _clipped(values: NDArray[Any], sigmas: float) -> tuple[Any, Any]:
+    """Return mean and standard deviation without the values that are too far from the median."""
+    kept = values[np.isfinite(values)]
+    for _ in range(_CLIPS):
+        middle, reach = np.median(kept), sigmas * np.std(kept)
+        near = (kept >= middle - reach) & (kept <= middle + reach)
+        if near.all():
+            break
+        kept = kept[near]
+    return np.mean(kept), np.std(kept)
 
 
 def repairs(bad: NDArray[np.bool_], correction: Correction) -> Repairs:

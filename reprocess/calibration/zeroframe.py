@@ -137,9 +137,7 @@ def _linear(image: NDArray[np.float32], chain: Chain) -> NDArray[np.float32]:
     return corrected
 
 
-def measure(
-    frames: Iterable[Pixels], chain: Chain, layout: refpix.Layout, options: refpix.Options
-) -> refpix.Signal:
+def measure(frames: Iterable[Pixels], chain: Chain, layout: refpix.Layout, options: refpix.Options) -> refpix.Signal:
     """Measure the reference signal of the frames of a whole exposure.
 
     Parameters
@@ -163,9 +161,9 @@ def measure(
     """
     readout = chain.readout
     picked = [
-        without_bias(each.reshape(-1, *readout.frame_shape), chain).reshape(-1, readout.rows * readout.columns).take(
-            layout.pixels, axis=1
-        )
+        without_bias(each.reshape(-1, *readout.frame_shape), chain)
+        .reshape(-1, readout.rows * readout.columns)
+        .take(layout.pixels, axis=1)
         for each in frames
     ]
     count = sum(map(len, picked))
@@ -173,6 +171,4 @@ def measure(
         raise errors.WrongLayout(f"ZEROFRAME has {count} frames, but the exposure {readout.nints} integrations")
     # Officially the arrays at hand are in double precision by now, but where no sides are used.
     values = np.concatenate(picked)
-    return refpix.signal_of(
-        [refpix.measure(values, layout, options, single=not layout.sides)], readout, groups=1
-    )
+    return refpix.signal_of([refpix.measure(values, layout, options, single=not layout.sides)], readout, groups=1)

@@ -132,4 +132,9 @@ def cut(rows: int, rows_per_slab: int, halo: int) -> tuple[Slab, ...]:
     """
     step = rows_per_slab or rows
     cores = (Band(start, min(start + step, rows)) for start in range(0, rows, step))
-    return tuple(Slab(core, Band(max(0, core.start - halo), min(rows, core.stop + halo))) for core in cores)
+    return tuple(widened(core, rows=rows, halo=halo) for core in cores)
+
+
+def widened(core: Band, *, rows: int, halo: int) -> Slab:
+    """Return the slab with a core, in an image of so many rows."""
+    return Slab(core, Band(max(0, core.start - halo), min(rows, core.stop + halo)))

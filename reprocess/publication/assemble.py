@@ -46,6 +46,7 @@ def stage_slab(
     arrays: Mapping[str, Array],
     *,
     statuses: Mapping[str, str] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> int:
     """Write the results of one slab; doing it again writes the same bytes.
 
@@ -59,6 +60,8 @@ def stage_slab(
         The last two axes are (row, column); any before them come first.
     statuses : mapping of str to str
         What must be the same for all slabs of an exposure, such as COMPLETE or SKIPPED by step.
+    told : mapping, optional
+        What this slab alone tells, as JSON values.
 
     Returns
     -------
@@ -72,7 +75,13 @@ def stage_slab(
         with _door(place):
             _write(store, place + name, np.ascontiguousarray(array))
     shapes = {name: [list(array.shape), array.dtype.str] for name, array in arrays.items()}
-    record = {"start": band.start, "stop": band.stop, "arrays": shapes, "statuses": dict(statuses or {})}
+    record: dict[str, Any] = {
+        "start": band.start,
+        "stop": band.stop,
+        "arrays": shapes,
+        "statuses": dict(statuses or {}),
+    }
+    record["told"] = dict(told or {})
     store.put(place + "slab.json", records.dumps(KIND, SCHEMA, record))
     return sum(array.nbytes for array in arrays.values())
 
@@ -126,10 +135,11 @@ class StagedArray:
 
 @dataclass(frozen=True)
 class Staged:
-    """All slabs of one exposure: arrays by name, and the statuses that every slab agrees on."""
+    """All slabs of one exposure: arrays by name, the statuses that every slab agrees on, and what each tells."""
 
     arrays: Mapping[str, StagedArray]
     statuses: Mapping[str, str]
+    told: Mapping[Band, Mapping[str, Any]]
 
 
 def open_staged(store: Store, prefix: str, *, rows: int) -> Staged:
@@ -144,7 +154,8 @@ def open_staged(store: Store, prefix: str, *, rows: int) -> Staged:
     statuses = _agreed(prefix, "statuses", [slab["statuses"] for slab in slabs])
     kinds = [{name: _without_rows(*kind) for name, kind in slab["arrays"].items()} for slab in slabs]
     arrays = {name: _open(store, prefix, name, slabs, rows) for name in sorted(_agreed(prefix, "arrays", kinds))}
-    return Staged(arrays, statuses)
+    told = {Band(slab["start"], slab["stop"]): slab["told"] for slab in slabs}
+    return Staged(arrays, statuses, told)
 
 
 def clear_staging(store: Store, prefix: str) -> int:
@@ -161,6 +172,10 @@ def _place(prefix: str, band: Band) -> str:
     return f"{prefix}{band.start:05d}-{band.stop:05d}/"
 
 
+# A chunk that is not there has to mean that it was not written, also where all of it is 0.
+_EVERY_CHUNK: Any = {"write_empty_chunks": True}
+
+
 def _write(store: Store, place: str, array: Array) -> None:
     """Write without deleting first: an earlier attempt that still lives writes the same bytes to the same keys."""
     entries = store.zarr(place)
@@ -173,10 +188,10 @@ def _write(store: Store, place: str, array: Array) -> None:
             serializer=BytesCodec(endian="little"),
             compressors=(ZstdCodec(level=1, checksum=True),),
             fill_value=0,
-            config={"write_empty_chunks": True},
+            config=_EVERY_CHUNK,
         )
     except ContainsArrayError:
-        target = zarr.open_array(entries, mode="r+")
+        target = zarr.open_array(entries, mode="r+").with_config(_EVERY_CHUNK)
     target[...] = array
 
 

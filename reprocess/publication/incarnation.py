@@ -64,6 +64,7 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
         1 for inputs that nobody used yet; the latest one if it is whole and readers have not left it; else one more.
     """
     usable = pointer if pointer and not pointer.error else None  # the verdict has said what is wrong with it
+    again = again or bool(usable and usable.missing)
     present = {usable.version} if usable else set()
     left = set(usable.left) - present if usable else set()
     begun, whole = set(present | left), set(present)

@@ -72,9 +72,17 @@ class CountingStore(Store):
         self._count("head")
         return self._store.head(key)
 
-    def list(self, prefix: str = "") -> Iterator[Stamp]:
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Stamp]:
         self._count("list")
-        return self._store.list(prefix)
+        return self._store.list(prefix, after=after)
+
+    def prefixes(self, prefix: str = "", *, limit: int = 5_000) -> Sequence[str]:
+        self._count("prefixes")
+        return self._store.prefixes(prefix, limit=limit)
+
+    @property
+    def answers_by_page(self) -> bool:
+        return self._store.answers_by_page
 
     def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:
         self._count("put", len(data))

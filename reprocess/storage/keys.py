@@ -40,6 +40,19 @@ def check_prefix(prefix: str, url: str) -> str:
     return prefix
 
 
+def check_folder(prefix: str, url: str) -> str:
+    """Give back the beginning of keys at which a level ends: empty, or with a ``/`` at its end.
+
+    Raises
+    ------
+    StorageError
+        It ends in the middle of a part, or no key can begin like this.
+    """
+    if prefix and not prefix.endswith("/"):
+        raise errors.StorageError(f"{url}: {prefix[:200]!r} is no level of keys. End it with /.")
+    return check_prefix(prefix, url)
+
+
 def is_usable(key: str) -> bool:
     """Tell whether `check_key` would let a key pass."""
     return not _fault(key)

@@ -82,14 +82,26 @@ class LocalStore(Store):
         with self._door(key):
             return _stamp(key, self._status(key))
 
-    def list(self, prefix: str = "") -> Iterator[Stamp]:
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Stamp]:
         keys.check_prefix(prefix, self.url)
         self._check_root()
         folder = prefix.rpartition("/")[0]
         with self._door(prefix):
-            for key, status in _walk(self._root / self._prefix / folder, folder, frozenset()):
+            for key, status in _walk(self._root / self._prefix / folder, folder, frozenset(), after):
                 if key.startswith(prefix):
                     yield _stamp(key, status)
+
+    def prefixes(self, prefix: str = "", *, limit: int = 5_000) -> Sequence[str]:
+        keys.check_folder(prefix, self.url)
+        self._check_root()
+        try:
+            with self._door(prefix), os.scandir(self._root / self._prefix / prefix) as found:
+                names = [entry.name + "/" for entry in found if _visible(entry.name) and entry.is_dir()]
+        except errors.ObjectMissing:
+            return []
+        # A directory without any file is no beginning of a key.
+        some = (prefix + name for name in sorted(names, key=os.fsencode))
+        return [name for name in some if next(self.list(name), None) is not None]
 
     def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:
         with self._door(key), self._aside(key, [data]) as part, self._lock(key):
@@ -280,7 +292,9 @@ def _read(descriptor: int, start: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(
+    folder: Path, prefix: str, above: frozenset[tuple[int, int]], after: str = ""
+) -> Iterator[tuple[str, os.stat_result]]:
     """Files below a directory in the order of their keys; a symbolic link that leads back up is not followed."""
     try:
         here = folder.stat()
@@ -296,8 +310,9 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
         if not _visible(entry.name):
             continue
         if name.endswith("/"):
-            yield from _walk(Path(entry.path), key, above | {(here.st_dev, here.st_ino)})
-        else:
+            if key + "/" > after or after.startswith(key + "/"):
+                yield from _walk(Path(entry.path), key, above | {(here.st_dev, here.st_ino)}, after)
+        elif key > after:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 yield key, entry.stat()
 

@@ -96,12 +96,18 @@ class MemoryStore(Store):
     def head(self, key: str) -> Stamp:
         return _stamp(key, self._find(key))
 
-    def list(self, prefix: str = "") -> Iterator[Stamp]:
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Stamp]:
         begin = keys.join(self._prefix, "x")[:-1] + keys.check_prefix(prefix, self.url)
-        with self._space.lock:
-            found = sorted((key, held) for key, held in self._space.objects.items() if key.startswith(begin))
         cut = len(begin) - len(prefix)
-        return (_stamp(key[cut:], held) for key, held in found)
+        with self._space.lock:
+            held = [pair for pair in self._space.objects.items() if pair[0].startswith(begin) and pair[0][cut:] > after]
+        return (_stamp(key[cut:], one) for key, one in sorted(held, key=lambda pair: pair[0]))
+
+    def prefixes(self, prefix: str = "", *, limit: int = 5_000) -> Sequence[str]:
+        keys.check_folder(prefix, self.url)
+        rests = (stamp.key[len(prefix) :].partition("/") for stamp in self.list(prefix))
+        names = itertools.islice(dict.fromkeys(name + slash for name, slash, _ in rests), limit)
+        return [prefix + name for name in names if name.endswith("/")]
 
     def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:
         with self._space.lock:

@@ -163,37 +163,58 @@ class S3Store(Store):
         except errors.AccessDenied:
             return
 
-    def list(self, prefix: str = "") -> Iterator[Stamp]:
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Stamp]:
         begin = keys.join(self._prefix, "x")[:-1] + keys.check_prefix(prefix, self.url)
         cut = len(begin) - len(prefix)
         with s3_errors.door(self.url, prefix):
-            for stamp in self._listed(begin):
-                if stamp.key.startswith(begin) and keys.is_usable(stamp.key[cut:]):
-                    yield Stamp(stamp.key[cut:], stamp.size, stamp.etag, stamp.modified)
+            for stamp in self._listed(begin, begin[:cut] + after if after else ""):
+                key = stamp.key[cut:]
+                if stamp.key.startswith(begin) and key > after and keys.is_usable(key):
+                    yield Stamp(key, stamp.size, stamp.etag, stamp.modified)
 
-    def _listed(self, begin: str) -> Iterator[Stamp]:
+    def prefixes(self, prefix: str = "", *, limit: int = 5_000) -> Sequence[str]:
+        begin = keys.join(self._prefix, "x")[:-1] + keys.check_folder(prefix, self.url)
+        cut = len(begin) - len(prefix)
+        found: list[str] = []
+        with s3_errors.door(self.url, prefix):
+            pages = self._clients.control.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=begin, Delimiter="/"
+            )
+            for page in pages:
+                found += [entry["Prefix"][cut:] for entry in page.get("CommonPrefixes", ())]
+                limit -= len(page.get("CommonPrefixes", ())) + len(page.get("Contents", ()))
+                if limit <= 0:
+                    break
+        return sorted(name for name in found if keys.is_usable(name.removesuffix("/")))
+
+    @property
+    def answers_by_page(self) -> bool:
+        return True
+
+    def _listed(self, begin: str, after: str) -> Iterator[Stamp]:
         """List through obstore, and from the first page on that holds a key which it refuses, through boto3."""
-        last = ""
+        last = after
         try:
-            for stamp in self._listed_fast(begin):
+            for stamp in self._listed_fast(begin, after):
                 yield stamp
                 last = stamp.key
         except InvalidPathError:
             _log.warning("%s holds objects whose keys no client here can read; they are left out.", self.url)
             yield from self._listed_slowly(begin, last)
 
-    def _listed_fast(self, begin: str) -> Iterator[Stamp]:
+    def _listed_fast(self, begin: str, after: str) -> Iterator[Stamp]:
         """List by directory, which is what obstore can, but only the part of it that may begin with the prefix."""
         folder, slash, name = begin.rpartition("/")
         data = self._clients.data
-        if name:
+        if name and after < begin:
             # The listing starts after the prefix, so an object whose key is the prefix itself is looked up.
             try:
                 exact = obstore.head(data, begin)
                 yield _stamp(exact["path"], exact)
             except FileNotFoundError:
                 pass
-        for page in obstore.list(data, folder + slash or None, offset=begin if name else None, chunk_size=1000):
+        start = max(begin if name else "", after)
+        for page in obstore.list(data, folder + slash or None, offset=start or None, chunk_size=1000):
             for meta in page:
                 if not meta["path"].startswith(begin):
                     if meta["path"] > begin:

@@ -104,11 +104,25 @@ class Store(abc.ABC):
         """The present version of an object."""
 
     @abc.abstractmethod
-    def list(self, prefix: str = "") -> Iterator[Stamp]:
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[Stamp]:
         """All objects whose key begins with the string `prefix`, in the order of their keys' bytes, page by page.
 
+        With `after` only those whose whole key comes later than this string; earlier ones cost nothing.
         Objects whose names are no keys here (an empty part, ``..``, control characters) are left out.
         """
+
+    @abc.abstractmethod
+    def prefixes(self, prefix: str = "", *, limit: int = 5_000) -> Sequence[str]:
+        """Beginnings that keys below `prefix` share, each up to and with the next ``/``, in order, each once.
+
+        `prefix` is empty or ends with ``/``. Of a level with more than `limit` names (of objects too) the later ones
+        may be left out, so that a level without any order costs little.
+        """
+
+    @property
+    def answers_by_page(self) -> bool:
+        """Whether a listing waits for a server page by page, so that several at a time are faster than one."""
+        return False
 
     @abc.abstractmethod
     def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:

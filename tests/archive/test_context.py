@@ -10,7 +10,7 @@ import pytest
 from reprocess import errors
 from reprocess.archive import context
 from reprocess.storage.locate import open_store
-from tests.archive import rules
+from tests.archive import rules, small_rules
 from tests.archive.stores import CountingStore
 from tests.formats import files
 
@@ -236,8 +236,34 @@ class TestLoadContext:
             text = path.read_text()
             store.put(f"mappings/jwst/{path.name}", text.replace("mask_0031", "mask_0030").encode())
 
-        with pytest.raises(errors.ContextError, match=r"jwst_nircam_mask_\d+\.rmap"):
+        with pytest.raises(errors.ContextError, match=r"jwst_nircam_mask_\d+\.rmap at memory.* sha1sum .* Copy it"):
             context.load_context(store, "jwst_0541.pmap", tmp_path)
+        for path in needed("jwst_0541.pmap"):
+            store.put(f"mappings/jwst/{path.name}", path.read_bytes())
+        # Nothing of the damage stays on this machine.
+        assert context.load_context(store, "jwst_0541.pmap", tmp_path).knows("NIRCAM")
+
+    def test_checksums_are_never_ignored(self, tmp_path, monkeypatch):
+        """A setting of crds that lets damaged rules pass does not count, nor does damage to the copies go unseen."""
+        monkeypatch.setenv("CRDS_IGNORE_MAPPING_CHECKSUM", "1")
+        store = CountingStore()
+        small_rules.add_context(store)
+        context.load_context(store, "jwst_9001.pmap", tmp_path)
+        (copy,) = tmp_path.rglob("jwst_9001_nircam_gain.rmap")
+        copy.write_text(copy.read_text().replace("gain_0001", "gain_0002"))
+
+        with pytest.raises(errors.ContextError, match=r"jwst_9001_nircam_gain\.rmap.*remove that directory"):
+            context.load_context(store, "jwst_9001.pmap", tmp_path)
+
+    def test_no_checksum(self, tmp_path):
+        """A rule that claims no checksum is refused."""
+        store = CountingStore()
+        small_rules.add_context(store)
+        key = "mappings/jwst/jwst_9001_nircam_gain.rmap"
+        store.put(key, store.get(key).data.replace(b"'sha1sum'", b"'shasum'"))
+
+        with pytest.raises(errors.ContextError, match=r"jwst_9001_nircam_gain\.rmap"):
+            context.load_context(store, "jwst_9001.pmap", tmp_path)
 
     @pytest.mark.parametrize("name", ["latest", "../jwst_0541.pmap", "jwst_0541.rmap", ""])
     def test_no_context(self, tmp_path, name):

@@ -5,7 +5,7 @@ import pytest
 from reprocess import errors
 from reprocess.archive import headers
 from reprocess.archive.headers import Reads
-from reprocess.archive.inventory import Found
+from reprocess.archive.spool import Found
 from tests.archive.stores import CountingStore, dataset, fill, raw_key
 from tests.formats import files
 

@@ -6,7 +6,7 @@ import asdf
 import pytest
 
 from reprocess import errors
-from reprocess.archive import fingerprint, scan
+from reprocess.archive import fingerprint, keys, scan
 from reprocess.archive.context import load_context
 from reprocess.archive.judging import resolve_parameters, survey
 from reprocess.calibration import detector1
@@ -52,6 +52,8 @@ class World:
             "history": [],
         }
         self.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
+        for key in keys.needed(judgement.entry.dataset, "v-1"):
+            self.archive.put(key, b"x")
 
 
 def step(name, **parameters):

@@ -1,12 +1,16 @@
 """The mirror of reference files."""
 
 import hashlib
+import io
+import threading
 
+import asdf
 import numpy as np
 import pytest
 
 from reprocess import errors
-from reprocess.archive.mirror import file_key, index_key, mirror
+from reprocess.archive.mirror import copy_again, file_key, index_key, mirror, obtain, read_mirrored
+from reprocess.storage import open_store
 from tests.archive.stores import CountingStore
 from tests.formats import files
 
@@ -104,8 +108,9 @@ class TestMirror:
 
         assert mirror(references, archive, type="gain", name=NAME) == copied
 
-    def test_name_reused(self, references, archive):
+    def test_name_reused(self, references, archive, monkeypatch):
         """Two contents under one name are never mixed: the second writer is refused."""
+        monkeypatch.setattr("reprocess.archive.mirror.PATIENCE_S", 0)
         references.put(KEY, gain())
         other = CountingStore()
         other.put(KEY, gain(3.0))
@@ -137,7 +142,8 @@ class TestMirror:
         archive.put_if_absent = lose_first_answer
 
         assert mirror(references, archive, type="gain", name=NAME).size == len(gain())
-        assert len(lost) == 2
+        assert len(lost) == 3  # the claim, the file, its record
+        assert not list(archive.list("references/claims/"))
 
     def test_store_stays_away(self, references, archive, monkeypatch):
         """A store that does not answer again and again is reported as such."""
@@ -150,3 +156,145 @@ class TestMirror:
         archive.put_if_absent = no_answer
         with pytest.raises(errors.StorageUnavailable):
             mirror(references, archive, type="gain", name=NAME)
+
+    def test_two_at_a_time(self, references, archive):
+        """Of many that want a file at once one copies it, and all have the same record."""
+        references.put(KEY, gain())
+        begin, found = threading.Barrier(6), []
+
+        def one():
+            begin.wait()
+            found.append(obtain(references, archive, type="gain", name=NAME))
+
+        threads = [threading.Thread(target=one) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert references.reads[KEY] == 1
+        assert sorted(copied for _, copied in found) == [False] * 5 + [True]
+        assert len({file for file, _ in found}) == 1
+        assert not list(archive.list("references/claims/"))
+
+    def test_claim_of_the_dead(self, references, archive, monkeypatch):
+        """A claim that nobody renews or gives back only delays."""
+        monkeypatch.setattr("reprocess.archive.mirror.PATIENCE_S", 0.1)
+        references.put(KEY, gain())
+        archive.put(f"references/claims/{NAME}", b"somebody who was killed")
+
+        assert obtain(references, archive, type="gain", name=NAME)[1]
+        assert not list(archive.list("references/claims/"))
+
+    @pytest.mark.parametrize("kind", ["memory", "local"])
+    def test_large_files_go_through_in_pieces(self, references, archive, monkeypatch, tmp_path, kind):
+        """A file larger than a piece is neither read nor written in one, and arrives whole."""
+        monkeypatch.setattr("reprocess.archive.mirror.PIECE_BYTES", 1000)
+        place = archive if kind == "memory" else open_store(str(tmp_path))
+        references.put(KEY, gain())
+
+        copied = mirror(references, place, type="gain", name=NAME)
+
+        assert not references.reads
+        assert place.get(file_key(copied.sha256, NAME)).data == gain()
+
+    @pytest.mark.parametrize("kind", ["memory", "local"])
+    def test_a_reader_never_sees_half_a_file(self, references, archive, monkeypatch, tmp_path, kind):
+        """While a file comes in nothing of it can be listed or read, and a copy that is cut off leaves nothing."""
+        monkeypatch.setattr("reprocess.archive.mirror.PIECE_BYTES", 1000)
+        place = archive if kind == "memory" else open_store(str(tmp_path))
+        references.put(KEY, gain())
+        pieces, seen = place.upload_if_absent, []
+
+        def watched(key, parts, **options):
+            def looking():
+                for number, part in enumerate(parts):
+                    seen.append([stamp.key for stamp in place.list("references/") if "/claims/" not in stamp.key])
+                    if number == 2 and len(seen) < 6:
+                        raise errors.StorageError("the line is cut")
+                    yield part
+
+            return pieces(key, looking() if "/files/" in key else parts, **options)
+
+        monkeypatch.setattr(place, "upload_if_absent", watched)
+        with pytest.raises(errors.StorageError, match="cut"):
+            mirror(references, place, type="gain", name=NAME)
+        assert not list(place.list())
+        copied = mirror(references, place, type="gain", name=NAME)
+
+        assert len(seen) > 6
+        assert not any(seen)
+        assert place.get(file_key(copied.sha256, NAME)).data == gain()
+
+    def test_in_s3(self, references, s3_store, monkeypatch):
+        """In S3 a file that comes in pieces appears whole, with its SHA-256, and leaves no claim."""
+        monkeypatch.setattr("reprocess.archive.mirror.PIECE_BYTES", 1000)
+        references.put(KEY, gain())
+
+        copied = mirror(references, s3_store, type="gain", name=NAME)
+
+        key = file_key(copied.sha256, NAME)
+        assert s3_store.get(key).data == gain()
+        assert s3_store.digest(key) == copied.sha256
+        assert sorted(stamp.key for stamp in s3_store.list()) == sorted((key, index_key(NAME)))
+        assert obtain(references, s3_store, type="gain", name=NAME) == (copied, False)
+
+    def test_copied_again(self, references, archive):
+        """Content that was removed comes back, and another content under the name is refused."""
+        references.put(KEY, gain())
+        copied = mirror(references, archive, type="gain", name=NAME)
+        archive.delete(file_key(copied.sha256, NAME))
+
+        copy_again(references, archive, copied)
+
+        assert archive.get(file_key(copied.sha256, NAME)).data == gain()
+        references.put(KEY, gain(9.0))
+        with pytest.raises(errors.DamagedReference, match="another content"):
+            copy_again(references, archive, copied)
+
+
+class TestParameterFiles:
+    """`read_mirrored`."""
+
+    NAME = "jwst_nircam_pars-jumpstep_0001.asdf"
+
+    def parameters(self, **options):
+        stream = io.BytesIO()
+        asdf.AsdfFile({"class": "jwst.jump", "name": "jump", "parameters": options}).write_to(stream)
+        return stream.getvalue()
+
+    def test_read_from_the_mirror(self, references, archive):
+        """Once it is mirrored a parameter file is not read from anywhere else."""
+        references.put(f"references/jwst/nircam/{self.NAME}", self.parameters(rejection_threshold=5.0))
+        first = read_mirrored(references, archive, type="pars-jumpstep", name=self.NAME)
+        references.delete(f"references/jwst/nircam/{self.NAME}")
+
+        assert read_mirrored(references, archive, type="pars-jumpstep", name=self.NAME) == first
+        assert first == self.parameters(rejection_threshold=5.0)
+
+    def test_payload(self, references, archive):
+        """The payload of a parameter file is what it sets."""
+        names = [self.NAME.replace("0001", number) for number in ("0001", "0002", "0003")]
+        for name, data in zip(
+            names,
+            [self.parameters(a=1), self.parameters(a=1) + b"\n", self.parameters(a=2)],
+            strict=True,
+        ):
+            references.put(f"references/jwst/nircam/{name}", data)
+        one, same, other = (mirror(references, archive, type="pars-jumpstep", name=name) for name in names)
+
+        assert one.sha256 != same.sha256
+        assert one.payload == same.payload != other.payload
+
+    def test_damaged(self, references, archive):
+        """What is no parameter file does not reach the archive; a mirror that was changed is not believed."""
+        references.put(f"references/jwst/nircam/{self.NAME}", b"no ASDF")
+        with pytest.raises(errors.DamagedReference, match=self.NAME):
+            read_mirrored(references, archive, type="pars-jumpstep", name=self.NAME)
+        assert not list(archive.list())
+
+        references.put(f"references/jwst/nircam/{self.NAME}", self.parameters(a=1))
+        file = mirror(references, archive, type="pars-jumpstep", name=self.NAME)
+        archive.put(file_key(file.sha256, self.NAME), self.parameters(a=2))
+        with pytest.raises(errors.DamagedReference, match="SHA-256"):
+            read_mirrored(references, archive, type="pars-jumpstep", name=self.NAME)

@@ -93,6 +93,7 @@ class TestPointers:
         pointers = [
             Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', **said),
             Pointer("b", "s3://x", "pointers/b.json", 3, '"2"', error_class="storage", error="why"),
+            Pointer("c", "s3://x", "pointers/c.json", 3, '"3"', version="v-1", missing=("manifest.json", "rate.fits")),
         ]
 
         assert partition.pointers_from_parquet(partition.pointers_to_parquet(pointers), name="p") == pointers

@@ -1,11 +1,15 @@
 """Scans, and the catalogue that they leave."""
 
+import numpy as np
 import pytest
 
 from reprocess import errors
-from reprocess.archive import catalogue, scan
+from reprocess.archive import catalogue, fingerprint, keys, scan
 from reprocess.archive.keys import KeyPattern
 from reprocess.formats import records
+from reprocess.simulation import level1b
+from reprocess.simulation.options import SimulationOptions
+from reprocess.simulation.schedule import schedule
 from reprocess.storage.locate import open_store
 from tests.archive.stores import CountingStore, dataset, fill, raw_key
 from tests.formats import files
@@ -21,12 +25,17 @@ def archive():
     return CountingStore()
 
 
+RAW = {"location": "s3://r", "key": "k", "size": 5, "etag": "e"}
+CHAIN = fingerprint.to_record(fingerprint.fingerprint(RAW, (), {}, {}))
+
+
 def datasets(archive):
     return sorted(entry.dataset for entry in catalogue.open_catalogue(archive).entries() if entry.level == "uncal")
 
 
 def point(archive, name, **payload):
-    archive.put(f"pointers/{name}.json", records.dumps("pointer", 1, {"dataset": name, **payload}))
+    record = {"dataset": name, "software": "1", "context": "c", "raw": RAW, "fingerprint": CHAIN, "equivalents": []}
+    archive.put(f"pointers/{name}.json", records.dumps("pointer", 1, {**record, "history": [], **payload}))
 
 
 class TestScan:
@@ -89,6 +98,19 @@ class TestScan:
         assert (done.vanished, done.unchanged) == (1, 1)
         assert datasets(archive) == [dataset(1, "05678")]
 
+    def test_one_request_for_each_object(self, raw, archive):
+        """Headers as long as those of the observatory: at most 1.05 requests for each new object."""
+        options = SimulationOptions(exposures=40, shape=(64, 64), groups=2)
+        for exposure in schedule(options):
+            frames = [np.zeros(options.shape, np.uint16)] * 2
+            raw.put(exposure.key.removeprefix("raw/"), b"".join(level1b.file_parts(exposure, frames)))
+
+        done = scan.scan([raw], archive)
+
+        instruments = {entry.header["INSTRUME"] for entry in done.catalogue.entries()}
+        assert (done.unreadable, done.new, len(instruments)) == (0, 40, 4)
+        assert sum(raw.reads.values()) == done.requests <= 1.05 * 40
+
     def test_long_header(self, raw, archive):
         """A header that goes on past the first range costs a second read, and no third."""
         fill(raw, [dataset(1)], extra_cards=900)
@@ -142,6 +164,28 @@ class TestScan:
         assert done.ignored == {"other": 1, "cal": 1}
         assert (done.unreadable, dict(raw.reads)) == (1, {})
 
+    def test_what_only_a_judgement_can_refuse(self, raw, archive):
+        """Two objects of one name, no date, an unknown kind of exposure: rows like others, and not read again."""
+        fill(raw, [dataset(1)])
+        raw.put(f"copy/{dataset(1)}_uncal.fits", files.uncal())
+        fill(raw, [dataset(2)], primary={"DATE-OBS": None})
+        fill(raw, [dataset(3)], primary={"EXP_TYPE": "NRC_NEW"})
+
+        done = scan.scan([raw], archive)
+        raw.reads.clear()
+        again = scan.scan([raw], archive)
+
+        rows = [
+            (one.dataset, one.header.get("EXP_TYPE"), "DATE-OBS" in one.header) for one in again.catalogue.entries()
+        ]
+        assert sorted(rows) == [
+            (dataset(1), "NRC_IMAGE", True),
+            (dataset(1), "NRC_IMAGE", True),
+            (dataset(2), "NRC_IMAGE", False),
+            (dataset(3), "NRC_NEW", True),
+        ]
+        assert (done.new, done.unreadable, again.unchanged, dict(raw.reads)) == (4, 0, 4, {})
+
     def test_own_pattern(self, raw, archive):
         """The archive's own key pattern names the objects, also those that were read under another one."""
         raw.put("uncal/night-7.fits", files.uncal())
@@ -170,13 +214,67 @@ class TestScan:
         assert pointer.etag == archive.head(f"pointers/{dataset(2)}.json").etag
         assert {key for key in archive.reads if key.startswith("pointers/")} == {f"pointers/{dataset(2)}.json"}
 
+    def test_products_that_are_gone(self, raw, archive):
+        """A published version whose files vanish is noticed without a read, and so is their return; others are not."""
+        fill(raw, [dataset(1), dataset(2), dataset(1, "05678")])
+        for name in (dataset(1), dataset(2), dataset(1, "05678")):
+            point(archive, name, version="v-1")
+            for version in ("v-0", "v-1"):
+                for file in ("manifest.json", f"{name}_rate.fits", f"{name}_rateints.fits"):
+                    archive.put(f"products/{name}/{version}/{file}", b"x")
+
+        def gone():
+            done = scan.scan([raw], archive)
+            every = {**done.catalogue.pointers("01234"), **done.catalogue.pointers("05678")}
+            return {name: pointer.missing for name, pointer in every.items() if pointer.missing}
+
+        assert gone() == {}
+        raw.reads.clear()
+        archive.reads.clear()
+        archive.delete(f"products/{dataset(1)}/v-0/manifest.json")
+        archive.delete(f"products/{dataset(1)}/v-1/{dataset(1)}_rateints.fits")
+        assert gone() == {}
+        archive.delete(f"products/{dataset(2)}/v-1/{dataset(2)}_rate.fits")
+        assert gone() == {dataset(2): ("rate.fits",)}
+        archive.delete(f"products/{dataset(2)}/v-1/manifest.json")
+        assert gone() == {dataset(2): ("manifest.json", "rate.fits")}
+        archive.put(f"products/{dataset(2)}/v-1/manifest.json", b"x")
+        archive.put(f"products/{dataset(2)}/v-1/{dataset(2)}_rate.fits", b"x")
+        assert gone() == {}
+        assert not raw.reads
+        assert not [key for key in archive.reads if not key.startswith("catalogue/")]
+
+    def test_published_while_it_scans(self, raw, archive):
+        """A pointer that moved after the products were listed is not said to lack the files of its new version."""
+        fill(raw, [dataset(1)])
+        point(archive, dataset(1), version="v-1")
+        for key in keys.needed(dataset(1), "v-1"):
+            archive.put(key, b"x")
+        listed = archive.list
+
+        def publish_after_listing(prefix="", **options):
+            yield from list(listed(prefix, **options))
+            if prefix == "products/":
+                for key in keys.needed(dataset(1), "v-2"):
+                    archive.put(key, b"x")
+                point(archive, dataset(1), version="v-2")
+
+        archive.list = publish_after_listing
+        done = scan.scan([raw], archive)
+        archive.list = listed
+        again = scan.scan([raw], archive)
+
+        for each in (done, again):
+            (pointer,) = each.catalogue.pointers("01234").values()
+            assert (pointer.version, pointer.missing) == ("v-2", ())
+
     def test_object_replaced_meanwhile(self, raw, archive):
         """An object replaced between listing and reading is described as it is now, with one more read."""
         fill(raw, [dataset(1)])
         listed = raw.list
 
-        def replace_after_listing(prefix=""):
-            yield from list(listed(prefix))
+        def replace_after_listing(prefix="", **options):
+            yield from list(listed(prefix, **options))
             raw.put(raw_key(dataset(1)), files.uncal(primary={"FILTER": "F090W"}))
 
         raw.list = replace_after_listing
@@ -195,8 +293,8 @@ class TestScan:
         fill(raw, [dataset(1), dataset(2)])
         listed = raw.list
 
-        def delete_after_listing(prefix=""):
-            yield from list(listed(prefix))
+        def delete_after_listing(prefix="", **options):
+            yield from list(listed(prefix, **options))
             raw.delete(raw_key(dataset(1)))
 
         raw.list = delete_after_listing
@@ -305,9 +403,19 @@ class TestScan:
         fill(raw, [dataset(1), dataset(2)])
         seen = []
 
-        scan.scan([raw], archive, progress=lambda done, total: seen.append((done, total)))
+        scan.scan([raw], archive, progress=lambda *told: seen.append(told))
 
-        assert seen == [(1, 2), (2, 2)]
+        assert seen == [(2, None, "objects listed"), (1, 2, "headers"), (2, 2, "headers")]
+
+    def test_the_total_is_known_early(self, raw, archive, monkeypatch):
+        """From the first header on progress says how many there will be, over all batches."""
+        monkeypatch.setattr(scan, "_BATCH", 2)
+        fill(raw, [dataset(number, f"{program:05d}") for program in range(1, 6) for number in (1, 2)])
+        seen = []
+
+        scan.scan([raw], archive, progress=lambda done, total, word: seen.append((done, total, word)))
+
+        assert [one for one in seen if one[2] == "headers"] == [(done, 10, "headers") for done in range(1, 11)]
 
 
 def fits_rate():

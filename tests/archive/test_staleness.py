@@ -51,6 +51,18 @@ def renamed(kind, name, **changes):
 class TestOurs:
     """`judge` on versions of ours."""
 
+    def test_files_that_are_gone(self):
+        """A version that lost files is stale from the first step on, and says what is gone beside what changed."""
+        lost = replace(pointer(), missing=("manifest.json", "rate.fits"))
+        text = "gone from the published version: manifest.json, rate.fits"
+        damaged = Reason("product-damaged", STEPS[0].name, old=text)
+        renewed = wanted(references={**FILES, "mask": None})
+
+        assert staleness.judge("d", wanted(), pointer=lost) == Verdict("d", "stale", (damaged,), STEPS[0].name)
+        both = staleness.judge("d", renewed, pointer=lost)
+        assert (both.reasons[0], both.restart) == (damaged, STEPS[0].name)
+        assert both.reasons[1:] == staleness.judge("d", renewed, pointer=pointer()).reasons != ()
+
     def test_current(self):
         """What was made with the same inputs is current, and nothing has to run."""
         assert staleness.judge("d", wanted(), pointer=pointer()) == Verdict("d", "current")

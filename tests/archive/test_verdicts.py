@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reprocess.archive import fingerprint, judging, partition, scan, verdicts
+from reprocess.archive import fingerprint, judging, keys, partition, scan, verdicts
 from reprocess.archive.context import load_context
 from reprocess.formats import records
 from tests.archive import small_rules
@@ -50,6 +50,8 @@ def publish(world, number, judgement, **changes):
         **changes,
     }
     world.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
+    for key in keys.needed(judgement.entry.dataset, record["version"]):
+        world.archive.put(key, b"x")
 
 
 def judged(world, context, parameters=None):
@@ -102,6 +104,7 @@ def test_the_same_as_one_exposure_at_a_time(world, context, parameters):
         publish(world, number, made[dataset(number)])
     publish(world, 4, made[dataset(4)], raw={"location": "elsewhere"})
     publish(world, 9, made[dataset(1, program="04321")])
+    world.archive.delete(f"products/{dataset(1)}/v-1/manifest.json")
     world.archive.put(f"pointers/{dataset(5)}.json", b"{")
     world.raw.put(raw_key(dataset(2)), files.uncal(primary={"TARGNAME": "ANOTHER"}))
     world.raw.put(raw_key(dataset(6), "rate"), files.to_bytes(fits_rate()))
@@ -122,6 +125,22 @@ def test_exposures_made_alike_are_judged_together(world):
     done = judged(world, NEW)
 
     assert np.count_nonzero(done.states() == "stale") == 300
+    assert len(done.verdicts) < 20
+
+
+def test_products_that_are_gone_are_judged_together(world):
+    """Whoever lost the same files has the same verdict: all lost products of an archive cost a handful of groups."""
+    fill(world.raw, [dataset(number, program="00777") for number in range(1, 41)])
+    for number, one in enumerate(one for one in world.judge(OLD) if one.entry.dataset.startswith("jw00777")):
+        publish(world, 1, one)
+        if number % 2:
+            world.archive.delete(f"products/{one.entry.dataset}/v-1/{one.entry.dataset}_rate.fits")
+    done = judged(world, OLD)
+
+    assert np.count_nonzero(done.states() == "current") == 20
+    damaged = {one.reasons for one in every_verdict(done) if one.state == "stale"}
+    ((reason,),) = damaged
+    assert (reason.kind, reason.old) == ("product-damaged", "gone from the published version: rate.fits")
     assert len(done.verdicts) < 20
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reprocess import errors
 from reprocess.calibration import flat_ramps, jump, jump_search, jump_spread
 from reprocess.calibration.ramp import Ramp
-from reprocess.calibration.ramp_facts import RampFacts, to_release
+from reprocess.calibration.ramp_facts import RampFacts, Reports, revised
 from tests.calibration import ramps as make
 from tests.calibration.ramps import DO_NOT_USE, JUMP_DET, SATURATED
 
@@ -278,7 +278,7 @@ class TestGroupsThatJumpEverywhere:
         ramps = self.series()
         facts = RampFacts.of(ramps.groupdq)
         _, reports = self.in_slabs(ramps, cut, facts)
-        settled = to_release(facts, reports)
+        settled = revised(facts, [Reports(each) for each in reports])
 
         assert np.argwhere(settled.released_groups).tolist() == [[7, 2]]
         np.testing.assert_array_equal(self.in_slabs(ramps, cut, settled)[0], flag(ramps).groupdq)
@@ -291,7 +291,7 @@ class TestGroupsThatJumpEverywhere:
         facts = RampFacts.of(ramps.groupdq)
         groupdq, reports = self.in_slabs(ramps, cut, facts)
 
-        assert to_release(facts, reports) is None
+        assert revised(facts, [Reports(each) for each in reports]) is None
         np.testing.assert_array_equal(groupdq, flag(ramps).groupdq)
 
     def test_other_forms_report_nothing(self):
@@ -299,7 +299,7 @@ class TestGroupsThatJumpEverywhere:
         ramps = make.hit(1, (2, 6, 4, 5))
 
         assert flag(ramps).wholly_jumped is None
-        assert to_release(RampFacts.of(ramps.groupdq), [None, None]) is None
+        assert revised(RampFacts.of(ramps.groupdq), [Reports(), Reports()]) is None
 
 
 class TestBadInput:

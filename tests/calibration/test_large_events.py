@@ -60,9 +60,7 @@ def test_exposure_must_be_whole(name):
     ramps = make.plain(np.zeros((1, 5, 8, 8)))
     part = ramps.rows(slice(0, 4))
     with pytest.raises(errors.Unsupported, match="4 of the exposure's 8 rows"):
-        jump.detect(
-            Ramp(*part.arrays[:3]), *part.arrays[3:], readout=make.readout(ramps), parameters={name: True}
-        )
+        jump.detect(Ramp(*part.arrays[:3]), *part.arrays[3:], readout=make.readout(ramps), parameters={name: True})
 
 
 def test_negative_parameter():

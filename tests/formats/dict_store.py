@@ -51,4 +51,4 @@ class DictStore(Store):
     def sweep(self, requests, *, concurrency=64):
         raise NotImplementedError
 
-    head = list = put = put_if_absent = upload_if_absent = compare_and_swap = digest = delete = below = sweep
+    head = list = prefixes = put = put_if_absent = upload_if_absent = compare_and_swap = digest = delete = below = sweep

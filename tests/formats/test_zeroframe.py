@@ -91,9 +91,7 @@ class TestFind:
         store, entry = uncal(after="INT_TIMES")
         place = zeroframe.find(store, entry)
         store.objects[KEY] = store.objects[KEY][: place.offset + 100]
-        entry = level1b.read_entry(
-            store.objects[KEY][: header.FIRST_BYTES], store.stamp(KEY), store.url, "d", "uncal"
-        )
+        entry = level1b.read_entry(store.objects[KEY][: header.FIRST_BYTES], store.stamp(KEY), store.url, "d", "uncal")
         with pytest.raises(errors.Truncated, match="ZEROFRAME"):
             zeroframe.find(store, entry)
 

@@ -85,9 +85,7 @@ def test_variances_that_are_too_large(same_rates):
 def test_zero_frame(same_rates, suppressed, lost, nints, ngroups):
     """A ramp without a good group has the rate of its zero frame, if lone groups are kept at all."""
     ramps, zeroframe = make.with_zeroframe(17 * ngroups + nints, (nints, ngroups, 24, 40), lost=lost)
-    same_rates(
-        ramps, make.readout(ramps, nframes=4), {"suppress_one_group": suppressed}, zeroframe=zeroframe
-    )
+    same_rates(ramps, make.readout(ramps, nframes=4), {"suppress_one_group": suppressed}, zeroframe=zeroframe)
 
 
 @pytest.mark.parametrize("ngroups", [1, 2, 3, 5, 8, 21])
@@ -100,9 +98,7 @@ def test_optional_product(official_ramps, suppressed, instrument, nints, ngroups
     ramps, zeroframe = make.with_zeroframe(seed, (nints, ngroups, 24, 40), lost=bool(nints % 2))
     if instrument == "MIRI" and ngroups > 3:
         ramps.groupdq[:, [0, -1]] |= make.DO_NOT_USE
-    readout = dataclasses.replace(
-        make.readout(ramps, nframes=2, instrument=instrument), groupgap=3, drop_frames1=1
-    )
+    readout = dataclasses.replace(make.readout(ramps, nframes=2, instrument=instrument), groupgap=3, drop_frames1=1)
     parameters = {"suppress_one_group": suppressed}
     theirs = official_ramps.optional_fit(ramps, readout, parameters, zeroframe)
     fitted = ramp_fit.fit(

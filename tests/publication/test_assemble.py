@@ -198,3 +198,22 @@ class TestClearStaging:
 
         assert {stamp.key for stamp in store.list()} == kept
         assert assemble.clear_staging(store, PREFIX) == 0
+
+
+def test_a_slab_of_zeros_may_be_staged_twice(store):
+    """A plane that is all 0 is there after a second attempt as it was after the first."""
+    nothing = {"rate/err": np.zeros((ROWS, COLUMNS), np.float32)}
+    for _ in range(2):
+        assemble.stage_slab(store, PREFIX, Band(0, ROWS), nothing)
+
+    assert not np.any(assemble.open_staged(store, PREFIX, rows=ROWS).arrays["rate/err"][0:ROWS])
+
+
+def test_what_each_slab_tells_is_kept(store):
+    """Beside what all slabs agree on, each may tell something of its own."""
+    for band in (Band(0, 5), Band(5, ROWS)):
+        part = {"a": np.zeros((len(band), COLUMNS), np.float32)}
+        assemble.stage_slab(store, PREFIX, band, part, told={"rows": len(band)})
+
+    told = assemble.open_staged(store, PREFIX, rows=ROWS).told
+    assert {core.start: each["rows"] for core, each in told.items()} == {0: 5, 5: ROWS - 5}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from reprocess.archive.partition import Pointer
@@ -36,6 +38,12 @@ class TestChoose:
 
         assert incarnation.choose(store, DATASET, RUN) == 1
         assert incarnation.choose(store, DATASET, RUN, shown(f"{RUN}-1", "f" * 20 + "-1")) == 1
+
+    def test_a_version_that_lost_files_is_not_used(self, store):
+        """A version whose files are gone in part stays as it is, and the next incarnation is written."""
+        write(store, 1, "manifest.json")
+
+        assert incarnation.choose(store, DATASET, RUN, replace(shown(f"{RUN}-1"), missing=("rate.fits",))) == 2
 
     def test_remains_are_left_alone(self, store):
         """Files without a manifest are another plan's: the next incarnation is taken."""

@@ -235,6 +235,43 @@ class StoreContract:
         assert [stamp.key for stamp in store.list(prefix)] == expected
         assert [stamp.key for stamp in store.below("a").list("1")] == ["1", "12"]
 
+    def test_a_listing_goes_on_after_a_key(self, store: Store):
+        """With `after` a listing gives what it gives without, less what is not later than that string."""
+        for name in ("a-b/3", "a/1", "a/12", "a/2/x", "ab/4", "b"):
+            store.put(f"deep/{name}", b"1")
+        below = store.below("deep")
+
+        for prefix in ("", "a", "a/", "a/2", "b"):
+            whole = list(below.list(prefix))
+            for after in ("a", "a-b/3", "a/", "a/1", "a/15", "a/2/x", "a/2/x/y", "aa", "b", "zzz", "%"):
+                assert list(below.list(prefix, after=after)) == [one for one in whole if one.key > after]
+
+    def test_the_prefixes_of_a_level(self, store: Store):
+        """Each beginning of keys up to the next slash is told once, in order, and objects at the level are not."""
+        for name in ("a-b/3", "a/1/x/y", "a/1/z", "a/12", "a/2/x", "b", "é/1"):
+            store.put(f"deep/{name}", b"1")
+        below = store.below("deep")
+
+        found = {prefix: list(below.prefixes(prefix)) for prefix in ("", "a/", "a/2/", "not/there/")}
+
+        assert found == {"": ["a-b/", "a/", "é/"], "a/": ["a/1/", "a/2/"], "a/2/": [], "not/there/": []}
+
+    def test_a_level_ends_with_a_slash(self, store: Store):
+        """What is no level of keys is refused."""
+        for prefix in ("a", "/", "a//", "../"):
+            with pytest.raises(errors.StorageError):
+                store.prefixes(prefix)
+
+    def test_a_level_without_order_is_not_looked_through(self, store: Store):
+        """Of a level with more names than the limit the prefixes found are a beginning of all."""
+        for number in range(5):
+            store.put(f"{number}/x", b"1")
+
+        some = list(store.prefixes(limit=2))
+
+        assert some == [f"{number}/" for number in range(len(some))]
+        assert len(some) >= 2
+
     def test_a_listing_of_nothing_is_empty(self, store: Store):
         """Below a prefix where nothing was written there is nothing."""
         store.put("a", b"1")

@@ -96,6 +96,11 @@ def machine(make: Callable[[], Store]) -> type[RuleBasedStateMachine]:
             elif length:
                 assert self.store.get_ranges(key, [ByteRange(start, length)]) == [data[start : start + length]]
 
+        @rule(prefix=PREFIXES, after=KEYS)
+        def list_after(self, prefix, after):
+            names = sorted((key for key in self.model if key.startswith(prefix) and key > after), key=str.encode)
+            assert [stamp.key for stamp in self.store.list(prefix, after=after)] == names
+
         @rule(prefix=PREFIXES)
         def list_prefix(self, prefix):
             found = [(stamp.key, stamp.size, stamp.etag) for stamp in self.store.list(prefix)]
