@@ -25,8 +25,9 @@ from reprocess.formats.exposure_file import ExposureFile
 from reprocess.formats.reference import Take, new_array
 from reprocess.formats.reference_bands import ReferenceBands
 
-# What `detector1.gather_facts` reads, whole frames.
-_EARLY = ("mask", "saturation", "superbias", "ipc", "rscd", "gain")
+# What `detector1.gather_facts` reads, whole frames; of the gain only the median, for the glow after jumps.
+_EARLY = frozenset({"mask", "saturation", "superbias", "ipc", "rscd"})
+_AFTERGLOW = ("after_jump_flag_time1", "after_jump_flag_time2")
 
 
 class Sink(Protocol):
@@ -114,8 +115,10 @@ def gather(inputs: Inputs) -> detector1.Facts:
     whole, readout = Band(0, inputs.readout.rows), inputs.readout
     if readout.interleaved:
         return detector1.gather_facts([], {}, readout=readout, parameters=inputs.parameters)
+    afterglow = any(inputs.parameters["jump"][name] for name in _AFTERGLOW)
+    wanted = _EARLY | {"gain"} if afterglow else _EARLY
     early: References = {
-        kind: bands.read(whole, take=new_array) for kind, bands in inputs.references.items() if kind in _EARLY
+        kind: bands.read(whole, take=new_array) for kind, bands in inputs.references.items() if kind in wanted
     }
     strips = [
         {kind: bands.read(whole, take=new_array, columns=columns) for kind, bands in inputs.references.items()}

@@ -50,8 +50,8 @@ STEP = Step(
 
 _PLANES = tuple(field.name for field in fields(Rate))
 _OWN_PLANES = ("err", "var_rnoise")  # of an exposure of one integration, may differ from those of the integration
-_BLOCK_VALUES = 1 << 17
-_FLAGGED_VALUES = 1 << 21  # ramps with the same flags are fitted side by side: the more of them, the better
+_BLOCK_VALUES = 1 << 18
+_FLAGGED_VALUES = 1 << 19
 _UNUSABLE = np.uint32(DO_NOT_USE | SATURATED)
 
 

@@ -8,7 +8,7 @@ from reprocess.calibration.step import Locality
 PROCESS_BYTES = 120 * 10**6
 """Memory that does not depend on the exposure: interpreter, libraries, blocks of the kernels."""
 
-WORKING_BYTES = 60 * 10**6
+WORKING_BYTES = 120 * 10**6
 """What the bands of all threads take together where there is no need for more: taller bands are not faster."""
 
 LEAST_HALOS = 4

@@ -267,7 +267,7 @@ class TestUnits:
         exposure = replace(exposure, raw=exposure.raw.astype(np.float32))
         scaled = {kind: reference and self._scaled(reference, scale) for kind, reference in exposure.references.items()}
         other = replace(exposure, raw=exposure.raw * scale, references=scaled)
-        # Pixels without a threshold saturate at 65536 DN, whatever the DN are; averaged groups are compared with it too.
+        # Pixels without a threshold saturate at 65536 DN, whatever the DN are, and averaged groups know of it.
         free = (exponent < 0 and plan.nframes == 1) or exposure.references["saturation"] is None
         parameters = {} if free else {"saturation": {"skip": True}}
 
