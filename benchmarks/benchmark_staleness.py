@@ -152,6 +152,7 @@ def _program(random: np.random.Generator, program: int, rows: int, made_by: Ques
             "recipe": made,
             "equivalents": names,
             "left": names,
+            "missing": names,
             "error_class": nulls.dictionary_encode(),
             "error": nulls,
             **{f"raw_{name}": column for name, column in plain.items()},
