@@ -410,8 +410,8 @@ def calibrate(
     """Calibrate one exposure on this machine, without S3 and without Dask.
 
     Writes <root>_rate.fits and <root>_rateints.fits. TYPE is a CRDS type: mask, saturation, superbias, linearity, dark,
-    gain, readnoise, ipc; for MIRI reset and rscd, for IRS2 frames of NIRSpec refpix. A type that is N/A or left out skips
-    the step that needs it; gain and readnoise must be there, and refpix where IRS2 needs it.
+    gain, readnoise, ipc; for MIRI reset and rscd, for IRS2 frames of NIRSpec refpix. A type that is N/A or left out
+    skips the step that needs it; gain and readnoise must be there, and refpix where IRS2 needs it.
 
     --save-step STEP also writes <root>_STEP.fits, the ramp after that step; for ramp_fit the rates before gain_scale,
     <root>_0_ramp_fit.fits and <root>_1_ramp_fit.fits. Memory and threads do not change any pixel.
