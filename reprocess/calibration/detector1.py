@@ -276,8 +276,8 @@ def _fit(
     )
     if fit is None:
         raise errors.BadData(
-            f"SCI: every pixel is saturated in the first of the {readout.ngroups} groups that is used, or fewer than two "
-            "are used, so there is no rate. Check the exposure, and the thresholds of the saturation reference."
+            f"SCI: every pixel is saturated in the first of the {readout.ngroups} groups that is used, or fewer than "
+            "two are used, so there is no rate. Check the exposure, and the thresholds of the saturation reference."
         )
     return fit
 
