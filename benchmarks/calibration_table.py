@@ -96,7 +96,7 @@ def plot(record: Mapping[str, Any], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    cases: Cases = record["cases"]
+    cases: Cases = dict(sorted(record["cases"].items(), key=lambda case: (int(case[0].split()[0]), len(case[0]))))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     _bars(left, list(cases), [cases[name]["ours"]["total"] for name in cases], _totals(cases))
     left.set_title("Stage 1 of one full frame, FITS in and out")
@@ -104,6 +104,7 @@ def plot(record: Mapping[str, Any], path: Path) -> None:
     official = found.get("official", {"steps": {}})["steps"]
     _bars(right, list(STEPS), [found["ours"]["steps"][step] for step in STEPS], [official.get(step) for step in STEPS])
     right.set_title("10 groups, step by step")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
     machine = record["machine"]
     figure.supxlabel(f"{record['date']}, {machine['cpu']}, one core; medians", fontsize=8, color="0.4")
     figure.savefig(path, dpi=110)
@@ -134,5 +135,4 @@ def _bars(axes: Any, labels: Sequence[str], ours: Sequence[float], theirs: Seque
     axes.set_yticks(list(places), labels)
     axes.invert_yaxis()
     axes.set_xlabel("CPU seconds")
-    axes.legend(loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
