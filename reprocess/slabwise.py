@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import detector1, intermediate, irs2
+from reprocess.calibration import detector1, gradual, intermediate, irs2
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.ramp_facts import Reports, revised
 from reprocess.calibration.rate import Fit
@@ -28,6 +28,8 @@ from reprocess.formats.reference_bands import ReferenceBands
 # What `detector1.gather_facts` reads, whole frames; of the gain only the median, for the glow after jumps.
 _EARLY = frozenset({"mask", "saturation", "superbias", "ipc", "rscd"})
 _AFTERGLOW = ("after_jump_flag_time1", "after_jump_flag_time2")
+
+_PIECE_VALUES = 1 << 20  # raw samples that are read at a time, where there are several integrations
 
 
 class Sink(Protocol):
@@ -156,16 +158,30 @@ def _calibrate_one(
         free.put(buffers)
 
 
-def _read(inputs: Inputs, band: Band, buffers: Buffers) -> tuple[NDArray[np.uint16], References]:
+def _read(inputs: Inputs, band: Band, buffers: Buffers) -> tuple[gradual.Raw, References]:
     """Read the rows of a band from all files, into memory that the next band overwrites."""
     readout = inputs.readout
     rows = Band(0, readout.raw_rows) if readout.interleaved else band
     shape = (readout.nints, readout.ngroups, len(rows), readout.columns)
-    raw = inputs.exposure.read(rows, buffers.take("raw", shape, np.dtype(np.uint16)))
-    return raw, {
+    return _raw(inputs, rows, shape, buffers), {
         kind: each.read(irs2.raw_band(kind, band, readout), take=buffers.below(kind))
         for kind, each in inputs.references.items()
     }
+
+
+def _raw(inputs: Inputs, rows: Band, shape: tuple[int, int, int, int], buffers: Buffers) -> gradual.Raw:
+    """Read the groups at once, or where there are many let them be read some integrations at a time."""
+    dtype, each = np.dtype(np.uint16), shape[1] * shape[2] * shape[3]
+    length = max(1, _PIECE_VALUES // each)
+    if inputs.readout.interleaved or length >= shape[0]:
+        return inputs.exposure.read(rows, buffers.take("raw", shape, dtype))
+
+    def pieces() -> Iterator[NDArray[np.uint16]]:
+        for first in range(0, shape[0], length):
+            count = min(length, shape[0] - first)
+            yield inputs.exposure.read(rows, buffers.take("raw", (count, *shape[1:]), dtype), first=first)
+
+    return gradual.Pieces(shape, dtype, pieces)
 
 
 def _each(one: Callable[[Slab], None], slabs: Sequence[Slab], threads: int) -> None:

@@ -11,6 +11,7 @@ from astropy.io import fits
 from reprocess import errors, laptop, slabwise
 from reprocess.calibration import detector1
 from reprocess.formats import product_rows
+from reprocess.formats.exposure_file import ExposureFile
 from reprocess.simulation.options import SimulationOptions
 from tests import laptop_files
 from tests.laptop_files import MIRI, NIRCAM, NIRISS, calibrate, content
@@ -51,6 +52,25 @@ class TestBands:
         cut = calibrate(files, tmp_path / "cut", rows=7, monkeypatch=monkeypatch, save_steps=steps, threads=2)
 
         assert [content(path) for path in cut] == [content(path) for path in whole]
+
+    @pytest.mark.parametrize("name", ["NIRCam", "MIRI"])
+    def test_integrations_at_a_time(self, tmp_path, monkeypatch, name):
+        """Integrations that are read one by one give what those give that are read at once, and all saved steps."""
+        files = laptop_files.write(tmp_path, EXPOSURES[name])
+        options = {"rows": 7, "monkeypatch": monkeypatch, "save_steps": ("saturation", "refpix", "jump")}
+        once = calibrate(files, tmp_path / "once", **options)
+        monkeypatch.setattr(slabwise, "_PIECE_VALUES", 1)
+        counts = []
+        read = ExposureFile.read
+        monkeypatch.setattr(
+            ExposureFile,
+            "read",
+            lambda self, band, out, **given: counts.append(len(out)) or read(self, band, out, **given),
+        )
+        apart = calibrate(files, tmp_path / "apart", **options)
+
+        assert [content(path) for path in apart] == [content(path) for path in once]
+        assert set(counts) == {1}
 
     def test_a_chain_that_must_see_all_rows(self, files, tmp_path, monkeypatch):
         """If a step must see all rows, there is one slab."""

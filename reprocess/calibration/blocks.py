@@ -29,7 +29,9 @@ def blocks(pixels: int, planes: int, *, values: int = BLOCK_VALUES, shortest: in
     return (slice(start, min(start + length, pixels)) for start in range(0, pixels, length))
 
 
-def batches(chosen: NDArray[np.intp], planes: int, *, values: int = BLOCK_VALUES) -> Iterator[NDArray[np.intp]]:
+def batches(
+    chosen: NDArray[np.intp], planes: int, *, values: int = BLOCK_VALUES, shortest: int = SHORTEST_BLOCK
+) -> Iterator[NDArray[np.intp]]:
     """Cut a list of pixels into lists of about the same size.
 
     Parameters
@@ -40,5 +42,7 @@ def batches(chosen: NDArray[np.intp], planes: int, *, values: int = BLOCK_VALUES
         Values of one pixel: integrations times groups.
     values : int
         Values that one batch should hold.
+    shortest : int
+        Pixels that one batch should have even if it holds more values then.
     """
-    return (chosen[block] for block in blocks(len(chosen), planes, values=values))
+    return (chosen[block] for block in blocks(len(chosen), planes, values=values, shortest=shortest))

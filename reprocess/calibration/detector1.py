@@ -19,9 +19,9 @@ from reprocess.calibration import (
     charge_migration,
     dark_current,
     gain_scale,
+    gradual,
     irs2,
     jump,
-    preparation,
     ramp_facts,
     ramp_fit,
 )
@@ -111,7 +111,7 @@ def whole(readout: Readout) -> Slab:
 
 
 def calibrate(
-    raw: NDArray[Any],
+    raw: gradual.Raw,
     references: References,
     *,
     readout: Readout,
@@ -124,8 +124,8 @@ def calibrate(
 
     Parameters
     ----------
-    raw : uint16 or float32 array, (integration, group, row, column)
-        DN as in the file, the padded rows of the slab. Not changed.
+    raw : uint16 or float32 array, (integration, group, row, column), or gradual.Pieces
+        DN as in the file, the padded rows of the slab. Not changed. Pieces are for those who give the facts.
     references : mapping of str to Reference or None
         Cut to the padded rows and to the subarray. None, or no entry, skips the steps that read the type.
     readout : Readout
@@ -164,11 +164,11 @@ def calibrate(
     chain = settle(references, readout=readout, settings=settings, band=slab.padded)
     if readout.interleaved:
         facts = None  # the whole exposure is here, and its reference samples
-    signal = facts.reference_signal if facts else reference_signal(raw, chain, references, settings)
+    signal = facts.reference_signal if facts else reference_signal(_held(raw), chain, references, settings)
     gain, readnoise = (_required(references, kind, chain) for kind in ("gain", "readnoise"))
     if readout.interleaved:
-        raw = raw[:, :, irs2.normal_rows(readout.detector)]
-    ramp = preparation.prepare(raw, chain, signal)
+        raw = _held(raw)[:, :, irs2.normal_rows(readout.detector)]
+    ramp = gradual.prepare(raw, chain, signal)
     if zeroframe is not None and zero.matters(readout, settings):
         if readout.interleaved:
             raise errors.Unsupported(
@@ -201,7 +201,14 @@ def calibrate(
     return Stage1(scaled_fit.rate, scaled_fit.rateints, told, ramp, fit, Reports(wholly_jumped, dead))
 
 
-def _check(raw: NDArray[Any], readout: Readout, slab: Slab, facts: Facts | None) -> None:
+def _held(raw: gradual.Raw) -> NDArray[Any]:
+    """Refuse raw data in pieces where they have to be gone through otherwise."""
+    if isinstance(raw, gradual.Pieces):
+        raise errors.UsageError("raw data in pieces need the facts of their exposure, and cannot be those of IRS2")
+    return raw
+
+
+def _check(raw: gradual.Raw, readout: Readout, slab: Slab, facts: Facts | None) -> None:
     """Refuse raw data that are not the padded rows of the readout, and a slab without the facts of its exposure."""
     rows = readout.raw_rows if readout.interleaved else len(slab.padded)
     if readout.interleaved and len(slab.padded) != readout.rows:

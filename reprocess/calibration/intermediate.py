@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from reprocess.calibration import detector1, facts_irs2, irs2, preparation, refpix_irs2
+from reprocess.calibration import detector1, facts_irs2, gradual, irs2, preparation, refpix_irs2
 from reprocess.calibration.chain import settle
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.rate import Fit
@@ -30,7 +31,7 @@ class Run:
         See there.
     """
 
-    raw: NDArray[Any]
+    raw: gradual.Raw
     references: References
     readout: Readout
     parameters: Parameters
@@ -82,10 +83,11 @@ class Run:
         settings = resolve(steps, wanted)
         chain = settle(self.references, readout=self.readout, settings=settings, band=self.slab.padded)
         if isinstance(chain.refpix, refpix_irs2.Correction):
+            assert isinstance(self.raw, np.ndarray)  # of IRS2 there is one slab, which is read at once
             normal = self.raw[:, :, irs2.normal_rows(self.readout.detector)]
             return preparation.prepare(normal, chain, facts_irs2.frames(self.raw, chain, chain.refpix))
         signal = None if chain.refpix is None else self.facts.reference_signal
-        return preparation.prepare(self.raw, chain, signal)
+        return gradual.prepare(self.raw, chain, signal)
 
 
 def early(steps: Sequence[Step]) -> tuple[str, ...]:

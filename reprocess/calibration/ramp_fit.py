@@ -19,6 +19,7 @@ from reprocess.calibration import clean_ramps, flagged_ramps, likelihood, option
 from reprocess.calibration.blocks import batches, blocks
 from reprocess.calibration.dq import DO_NOT_USE, NO_GAIN_VALUE, SATURATED
 from reprocess.calibration.flagged_ramps import Cadence, FlaggedRamps
+from reprocess.calibration.picked import picked
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.calibration.ramp_layout import check_layout
@@ -52,6 +53,7 @@ _PLANES = tuple(field.name for field in fields(Rate))
 _OWN_PLANES = ("err", "var_rnoise")  # of an exposure of one integration, may differ from those of the integration
 _BLOCK_VALUES = 1 << 18
 _FLAGGED_VALUES = 1 << 19
+_SHORTEST_SERIES = 128  # pixels; of many integrations fewer than elsewhere are fitted together, to bound the memory
 _UNUSABLE = np.uint32(DO_NOT_USE | SATURATED)
 
 
@@ -149,8 +151,8 @@ class _Ramps:
         images = self.images.of(pixels)
         dark = np.zeros(len(pixels)) if images.dark_current is None else images.dark_current.astype(np.float64)
         return FlaggedRamps(
-            data=self.data.take(pixels, axis=2),
-            groupdq=self.groupdq.take(pixels, axis=2),
+            data=picked(self.data, pixels),
+            groupdq=picked(self.groupdq, pixels),
             pixeldq=_without_gain(self.pixeldq[pixels], images.gain),
             zeroframe=None if self.zeroframe is None else self.zeroframe.take(pixels, axis=1),
             noise=PixelNoise(images.gain.astype(np.float64), images.read_noise(self.nframes).astype(np.float64), dark),
@@ -241,7 +243,7 @@ def _fit(ramps: _Ramps, cadence: Cadence, shape: tuple[int, ...]) -> Fit:
     rate = _rate_beside(rateints) if nints == 1 else _empty((pixels,))
     apart = [name for name in _PLANES if nints > 1 or name in _OWN_PLANES]
     flagged = _fit_clean(ramps, cadence, rate, rateints) if ngroups >= clean_ramps.FEWEST_GROUPS else np.arange(pixels)
-    for batch in batches(flagged, nints * ngroups, values=_FLAGGED_VALUES):
+    for batch in batches(flagged, nints * ngroups, values=_FLAGGED_VALUES, shortest=_SHORTEST_SERIES):
         chosen = ramps.chosen(batch)
         combined, each = flagged_ramps.fit_flagged(chosen, cadence)
         for result, part, names in ((rateints, each, _PLANES), (rate, combined, apart)):

@@ -59,15 +59,24 @@ class ExposureFile:
         image = StoredImage(OpenFile(file), entry.sci_offset, entry.sci_shape, stored, native, label)
         return cls(file, image, _version(file), _zeroframe(file, entry.key) if zeroframe else None)
 
-    def read(self, band: Band, out: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-        """Read the rows of a band, of all groups of all integrations, into an array.
+    def read(self, band: Band, out: npt.NDArray[np.uint16], *, first: int = 0) -> npt.NDArray[np.uint16]:
+        """Read the rows of a band, of all groups of as many integrations as an array has, into it.
+
+        Parameters
+        ----------
+        band : Band
+        out : uint16 array, (integration, group, row, column)
+        first : int
+            The integration to begin with.
 
         Raises
         ------
         Truncated
             The file ends before its pixels do.
         """
-        self.image.read(band.rows, slice(0, self.image.shape[-1]), out=out)
+        place = self.image.offset + first * math.prod(self.image.shape[1:]) * self.image.stored.itemsize
+        some = replace(self.image, offset=place, shape=(len(out), *self.image.shape[1:]))
+        some.read(band.rows, slice(0, self.image.shape[-1]), out=out)
         return out
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint16]]:

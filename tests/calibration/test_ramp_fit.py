@@ -251,7 +251,7 @@ class TestProperties:
 
         monkeypatch.setattr(ramp_fit, "blocks", short)
         monkeypatch.setattr(
-            ramp_fit, "batches", lambda chosen, planes, *, values: (chosen[b] for b in short(len(chosen), 1, values=1))
+            ramp_fit, "batches", lambda chosen, planes, **_: (chosen[b] for b in short(len(chosen), 1, values=1))
         )
 
         assert_same(fit(ramps), whole)

@@ -19,7 +19,7 @@ class TestBandRows:
     def test_fits(self, shape, halo, threads, limit):
         """Bands with their halos fit the limit, or it is refused because one row does not."""
         given = {"reference_bytes": 100, "threads": threads}
-        least = bands.forecast_bytes(shape, min(shape[2], 1 + 2 * halo), **given)
+        least = bands.forecast_bytes(shape, 1, halo=halo, **given)
         try:
             rows = bands.band_rows(shape, Locality(halo_rows=halo), memory_limit_bytes=limit, **given)
         except errors.UsageError:
@@ -29,8 +29,7 @@ class TestBandRows:
 
         assert 1 <= rows <= shape[2]
         if limit is not None:
-            padded = min(shape[2], rows + 2 * halo)
-            assert bands.forecast_bytes(shape, padded, **given) <= limit
+            assert bands.forecast_bytes(shape, rows, halo=halo, **given) <= limit
 
     def test_all_rows_at_once(self):
         """If a step must see all rows, there is one band, or none where the limit does not allow it."""
@@ -39,6 +38,12 @@ class TestBandRows:
         assert bands.band_rows(FULL_FRAME, whole, reference_bytes=100) == 2048
         with pytest.raises(errors.UsageError, match="all rows at once"):
             bands.band_rows(FULL_FRAME, whole, reference_bytes=100, memory_limit_bytes=400 * 10**6)
+
+    def test_a_time_series(self):
+        """A thousand integrations of ten groups, 320 x 320, fit 400 MB."""
+        locality, series = Locality(halo_rows=3), (1000, 10, 320, 320)
+
+        assert bands.band_rows(series, locality, reference_bytes=100, memory_limit_bytes=400 * 10**6) > 1
 
     def test_a_full_frame_takes_less_than_the_half_of_a_gigabyte(self):
         """Ten groups of a full frame fit 300 MB."""
