@@ -100,7 +100,7 @@ def ours(
     uncal: str, references: Mapping[str, str], output_dir: str, parameters: Mapping[str, Mapping[str, Any]]
 ) -> Result:
     """Run our stage 1 once; called in a process of its own."""
-    from reprocess import laptop
+    from reprocess import heap, laptop
     from reprocess.calibration import (
         dark_current,
         detector1,
@@ -114,6 +114,7 @@ def ours(
     from reprocess.formats import exposure_file, level1b, product_rows, reference_bands, tail
     from reprocess.formats import reference as reference_format
 
+    heap.keep_freed()  # as the program does
     imports = time.process_time()
     clock = Clock()
     clock.watch(level1b, "read exposure", "read_entry")

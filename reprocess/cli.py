@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from reprocess import __version__, errors, logs, settings
+from reprocess import __version__, errors, heap, logs, settings
 
 if TYPE_CHECKING:
     from reprocess import campaign
@@ -65,6 +65,7 @@ def program() -> NoReturn:
     call would abort a process that has done its work.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    heap.keep_freed()
     code = 0
     try:
         main()

@@ -16,7 +16,7 @@ from reprocess.calibration.ramp_facts import GroupMap
 
 UNUSABLE = np.uint8(DO_NOT_USE | SATURATED)
 JUMP = np.uint8(JUMP_DET)
-BLOCK_VALUES = 1 << 18  # values of all groups that are looked at together
+BLOCK_VALUES = 1 << 19  # values of all groups that are looked at together
 
 
 @dataclass(frozen=True, slots=True)

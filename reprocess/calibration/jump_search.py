@@ -14,7 +14,7 @@ from reprocess.calibration.jump_spread import Reach
 from reprocess.calibration.quiet_sizes import Differences, Thresholds
 
 # Values of the ramps that are looked at closely together: enough that the time does not go into calls.
-BATCH_VALUES = 1 << 17
+BATCH_VALUES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from reprocess.calibration import (
 from reprocess.calibration.chain import Chain, coefficients_of
 from reprocess.calibration.ramp import Ramp
 
-BLOCK_VALUES = 1 << 18
+BLOCK_VALUES = 1 << 19
 _BUFFER = 2048  # elements; broadcast operands are copied into a larger one needlessly
 
 Polynomials = tuple[NDArray[np.float32], NDArray[np.float32] | None]

@@ -19,7 +19,7 @@ from reprocess.calibration import clean_ramps, flagged_ramps, likelihood, option
 from reprocess.calibration.blocks import batches, blocks
 from reprocess.calibration.dq import DO_NOT_USE, NO_GAIN_VALUE, SATURATED
 from reprocess.calibration.flagged_ramps import Cadence, FlaggedRamps
-from reprocess.calibration.picked import picked
+from reprocess.calibration.picked import Scalar, picked
 from reprocess.calibration.ramp import Ramp
 from reprocess.calibration.ramp_facts import RampFacts
 from reprocess.calibration.ramp_layout import check_layout
@@ -51,10 +51,12 @@ STEP = Step(
 
 _PLANES = tuple(field.name for field in fields(Rate))
 _OWN_PLANES = ("err", "var_rnoise")  # of an exposure of one integration, may differ from those of the integration
-_BLOCK_VALUES = 1 << 18
+_BLOCK_VALUES = 1 << 19
 _FLAGGED_VALUES = 1 << 19
 _SHORTEST_SERIES = 128  # pixels; of many integrations fewer than elsewhere are fitted together, to bound the memory
 _UNUSABLE = np.uint32(DO_NOT_USE | SATURATED)
+
+Pixels = slice | NDArray[np.intp]
 
 
 def fit(
@@ -146,15 +148,15 @@ class _Ramps:
     images: NoiseImages
     nframes: int
 
-    def chosen(self, pixels: NDArray[np.intp]) -> FlaggedRamps:
+    def chosen(self, pixels: Pixels) -> FlaggedRamps:
         """Return some of the pixels as the fit of flagged ramps takes them."""
         images = self.images.of(pixels)
-        dark = np.zeros(len(pixels)) if images.dark_current is None else images.dark_current.astype(np.float64)
+        dark = np.zeros(len(images.gain)) if images.dark_current is None else images.dark_current.astype(np.float64)
         return FlaggedRamps(
-            data=picked(self.data, pixels),
-            groupdq=picked(self.groupdq, pixels),
+            data=_some(self.data, pixels),
+            groupdq=_some(self.groupdq, pixels),
             pixeldq=_without_gain(self.pixeldq[pixels], images.gain),
-            zeroframe=None if self.zeroframe is None else self.zeroframe.take(pixels, axis=1),
+            zeroframe=None if self.zeroframe is None else self.zeroframe[:, pixels],
             noise=PixelNoise(images.gain.astype(np.float64), images.read_noise(self.nframes).astype(np.float64), dark),
         )
 
@@ -231,55 +233,84 @@ def _used_groups(readout: Readout, facts: RampFacts, wanted: slice) -> slice | N
     return groups if groups.stop - groups.start >= 2 else None
 
 
+def _some(cube: NDArray[Scalar], pixels: Pixels) -> NDArray[Scalar]:
+    """Return some pixels of (integration, group, pixel); a view of pixels in a row."""
+    return cube[:, :, pixels] if isinstance(pixels, slice) else picked(cube, pixels)
+
+
 def _flat(array: NDArray[Any]) -> NDArray[Any]:
     """Return (integration, group, row, column) with rows and columns as one axis."""
     return array.reshape(*array.shape[:2], -1)
 
 
 def _fit(ramps: _Ramps, cadence: Cadence, shape: tuple[int, ...]) -> Fit:
-    """Fit all pixels as if they were without flags, then those that are not once more."""
+    """Fit runs of pixels as if they were without flags, and those that are not in the way that holds for all.
+
+    Where most pixels have flags, that way is taken for all of a run first: then none of them has to be gathered.
+    """
     nints, ngroups, pixels = ramps.data.shape
     rateints = _empty((nints, pixels))
     rate = _rate_beside(rateints) if nints == 1 else _empty((pixels,))
-    apart = [name for name in _PLANES if nints > 1 or name in _OWN_PLANES]
-    flagged = _fit_clean(ramps, cadence, rate, rateints) if ngroups >= clean_ramps.FEWEST_GROUPS else np.arange(pixels)
-    for batch in batches(flagged, nints * ngroups, values=_FLAGGED_VALUES, shortest=_SHORTEST_SERIES):
-        chosen = ramps.chosen(batch)
-        combined, each = flagged_ramps.fit_flagged(chosen, cadence)
-        for result, part, names in ((rateints, each, _PLANES), (rate, combined, apart)):
-            for name in names:
-                plane = getattr(result, name)
-                values = part.bits | chosen.pixeldq if name == "dq" else getattr(part, name).astype(np.float32)
-                plane[..., batch] = values
+    others = [np.zeros(0, np.intp)]
+    for block in blocks(pixels, ngroups, values=_BLOCK_VALUES):
+        flagged = _flagged(ramps, block)
+        if 2 * np.count_nonzero(flagged) > len(flagged):
+            for part in blocks(len(flagged), nints * ngroups, values=_FLAGGED_VALUES, shortest=_SHORTEST_SERIES):
+                _fit_flagged(ramps, slice(block.start + part.start, block.start + part.stop), cadence, rate, rateints)
+            clean = np.flatnonzero(~flagged) + block.start
+            if clean.size:
+                others.append(clean[~_fit_clean(ramps, clean, cadence, rate, rateints)])
+        else:
+            flagged |= ~_fit_clean(ramps, block, cadence, rate, rateints)
+            others.append(np.flatnonzero(flagged) + block.start)
+    for batch in batches(np.concatenate(others), nints * ngroups, values=_FLAGGED_VALUES, shortest=_SHORTEST_SERIES):
+        _fit_flagged(ramps, batch, cadence, rate, rateints)
     return Fit(_shaped(rate, shape), _shaped(rateints, (nints, *shape)))
 
 
-def _fit_clean(ramps: _Ramps, cadence: Cadence, rate: Rate, rateints: Rate) -> NDArray[np.intp]:
-    """Write the rates of pixels without flags; return the other pixels."""
-    nints, ngroups, pixels = ramps.data.shape
-    others = []
-    for block in blocks(pixels, ngroups, values=_BLOCK_VALUES):
-        images = ramps.images.of(block)
-        read_noise = images.read_noise(ramps.nframes)
-        clean = clean_ramps.fit_clean(ramps.data[:, :, block], images, read_noise, cadence.group_time_s)
-        photon, read = clean.photon_variance, clean.read_variance
-        total = photon + read
-        pixeldq = _without_gain(ramps.pixeldq[block], images.gain)
-        rateints.sci[:, block] = clean.slope
-        rateints.err[:, block] = np.sqrt(total)
-        rateints.var_poisson[:, block] = photon
-        rateints.var_rnoise[:, block] = read
-        rateints.dq[:, block] = pixeldq
-        if nints > 1:
-            rate.sci[block] = np.add.reduce(clean.slope, axis=0) / nints
-            rate.var_poisson[block] = photon / np.float32(nints)
-            rate.dq[block] = pixeldq
-        np.divide(read, np.float32(nints), out=rate.var_rnoise[block])
-        total /= np.float32(nints)
-        np.sqrt(total, out=rate.err[block])
-        flags = _any_flag(ramps.groupdq[:, :, block])
-        others.append(np.flatnonzero(~clean.valid | (flags != 0) | (pixeldq & _UNUSABLE != 0)) + block.start)
-    return np.concatenate(others)
+def _flagged(ramps: _Ramps, block: slice) -> NDArray[np.bool_]:
+    """Tell which pixels have a flag in any group, are unusable, or too short for a fit of clean ramps."""
+    if ramps.data.shape[1] < clean_ramps.FEWEST_GROUPS:
+        return np.ones(block.stop - block.start, np.bool_)
+    pixeldq = _without_gain(ramps.pixeldq[block], ramps.images.gain[block])
+    flagged: NDArray[np.bool_] = (_any_flag(ramps.groupdq[:, :, block]) != 0) | (pixeldq & _UNUSABLE != 0)
+    return flagged
+
+
+def _fit_flagged(ramps: _Ramps, pixels: Pixels, cadence: Cadence, rate: Rate, rateints: Rate) -> None:
+    """Write the rates of pixels whatever their flags are."""
+    chosen = ramps.chosen(pixels)
+    combined, each = flagged_ramps.fit_flagged(chosen, cadence)
+    apart = _PLANES if len(rateints.sci) > 1 else _OWN_PLANES
+    for result, part, names in ((rateints, each, _PLANES), (rate, combined, apart)):
+        for name in names:
+            getattr(result, name)[..., pixels] = part.bits | chosen.pixeldq if name == "dq" else getattr(part, name)
+
+
+def _fit_clean(ramps: _Ramps, pixels: Pixels, cadence: Cadence, rate: Rate, rateints: Rate) -> NDArray[np.bool_]:
+    """Write the rates of pixels as if they had no flags; return for which of them that is right otherwise."""
+    nints = len(ramps.data)
+    images = ramps.images.of(pixels)
+    clean = clean_ramps.fit_clean(
+        _some(ramps.data, pixels), images, images.read_noise(ramps.nframes), cadence.group_time_s
+    )
+    photon, read = clean.photon_variance, clean.read_variance
+    total = photon + read
+    pixeldq = _without_gain(ramps.pixeldq[pixels], images.gain)
+    rateints.sci[:, pixels] = clean.slope
+    rateints.err[:, pixels] = np.sqrt(total)
+    rateints.var_poisson[:, pixels] = photon
+    rateints.var_rnoise[:, pixels] = read
+    rateints.dq[:, pixels] = pixeldq
+    if nints > 1:
+        rate.sci[pixels] = np.add.reduce(clean.slope, axis=0) / nints
+        rate.var_poisson[pixels] = photon / np.float32(nints)
+        rate.dq[pixels] = pixeldq
+    read /= np.float32(nints)
+    rate.var_rnoise[pixels] = read
+    total /= np.float32(nints)
+    rate.err[pixels] = np.sqrt(total, out=total)
+    return clean.valid
 
 
 def _any_flag(groupdq: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -39,8 +39,8 @@ def may_have_jumps(
 ) -> NDArray[np.bool_]:
     """Tell which pixels the exact test has to look at; the others have no jump for certain.
 
-    The median lies between the least and the largest. So no difference is further from it than these two are apart, and
-    it is no nearer to zero than they are. That is enough to let most ramps pass.
+    Bounds of the median tell how far a difference can be from it at most, and how near to zero it can be. That is enough
+    to let most ramps pass.
 
     Parameters
     ----------
@@ -55,25 +55,63 @@ def may_have_jumps(
     -------
     bool array, (pixel,)
     """
-    spare = np.empty_like(noise_variance)
-    least, largest = (np.full_like(noise_variance, end) for end in (np.inf, -np.inf))
-    for row in differences:
-        values = np.abs(row, out=spare) if iterative else row
-        np.minimum(least, values, out=least)
-        np.maximum(largest, values, out=largest)
-    reach = largest - least
-    slack = np.maximum(np.abs(least, out=spare), np.abs(largest), out=spare)
+    if iterative:
+        least, largest = lower, upper = _ends(differences)
+        reach = largest - least
+    else:
+        least, largest, lower, upper = _ends_and_median(differences)
+        reach = np.maximum(largest - lower, upper - least)
+    slack = np.maximum(np.abs(least), np.abs(largest))
     slack *= SLACK
     slack += TINY
     reach += slack
     reach *= reach
     reach *= MARGIN
-    limit = np.maximum(least, np.negative(largest, out=largest), out=least)
+    limit = np.maximum(lower, np.negative(upper, out=upper), out=lower)
     np.maximum(limit, np.float32(0), out=limit)
     limit += noise_variance
     limit *= np.float32(thresholds.square(len(differences)) if iterative else thresholds.normal**2)
     quiet = reach < limit
     return np.logical_not(quiet, out=quiet)
+
+
+def _ends(differences: Differences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the least and the largest size of the differences of each pixel."""
+    size = np.abs(differences[0])
+    least, largest = size, size.copy()
+    spare = np.empty_like(size)
+    for row in differences[1:]:
+        np.abs(row, out=spare)
+        np.minimum(least, spare, out=least)
+        np.maximum(largest, spare, out=largest)
+    return least, largest
+
+
+def _ends_and_median(differences: Differences) -> tuple[NDArray[np.float32], ...]:
+    """Return the least and the largest difference of each pixel, and bounds of their median.
+
+    More than half of all values are as large as the least median of any three, or larger: so is the median.
+    """
+    shape = differences.shape[1:]
+    least, lower = (np.full(shape, np.inf, np.float32) for _ in range(2))
+    largest, upper = (np.full(shape, -np.inf, np.float32) for _ in range(2))
+    small, large, middle = (np.empty(shape, np.float32) for _ in range(3))
+    whole = len(differences) // 3 * 3
+    for one, two, three in zip(*(differences[first:whole:3] for first in range(3)), strict=True):
+        np.minimum(one, two, out=small)
+        np.maximum(one, two, out=large)
+        np.minimum(large, three, out=middle)
+        np.maximum(middle, small, out=middle)
+        for bound, value in ((least, small), (least, three), (lower, middle)):
+            np.minimum(bound, value, out=bound)
+        for bound, value in ((largest, large), (largest, three), (upper, middle)):
+            np.maximum(bound, value, out=bound)
+    for row in differences[whole:]:
+        for bound in (least, lower):
+            np.minimum(bound, row, out=bound)
+        for bound in (largest, upper):
+            np.maximum(bound, row, out=bound)
+    return least, largest, lower, upper
 
 
 def iterative_jumps(

@@ -246,15 +246,30 @@ class TestProperties:
         ramps = make.flagged(3, (2, ngroups, 40, 50), lost=True)
         whole = fit(ramps)
 
-        def short(pixels, planes, *, values):
+        def short(pixels, planes, **_):
             return (slice(start, min(start + 37, pixels)) for start in range(0, pixels, 37))
 
         monkeypatch.setattr(ramp_fit, "blocks", short)
-        monkeypatch.setattr(
-            ramp_fit, "batches", lambda chosen, planes, **_: (chosen[b] for b in short(len(chosen), 1, values=1))
-        )
+        monkeypatch.setattr(ramp_fit, "batches", lambda chosen, planes, **_: (chosen[b] for b in short(len(chosen), 1)))
 
         assert_same(fit(ramps), whole)
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1), nints=st.integers(1, 2))
+    def test_neighbours_do_not_matter(self, seed, share, nints):
+        """Pixels have the rates that they have among clean ramps, however many others are flagged."""
+        ramps = make.flagged(seed, (nints, 6, 4, 12), lost=True)
+        freed = np.random.default_rng(seed).random((4, 12)) < share
+        ramps.groupdq[:, :, freed] = 0
+        facts = RampFacts.of(ramps.groupdq)
+        many = fit(ramps, facts=facts)
+        ramps.groupdq[:, :, 1:] = 0
+        few = fit(ramps, facts=facts)
+
+        for rate, expected in ((few.rate, many.rate), (few.rateints, many.rateints)):
+            for plane in PLANES:
+                kept = (..., slice(0, 1), slice(None))
+                np.testing.assert_array_equal(getattr(rate, plane)[kept], getattr(expected, plane)[kept])
 
     @settings(max_examples=20, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-3, 3))
