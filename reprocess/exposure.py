@@ -58,7 +58,7 @@ class CatalogueEntry:
     dataset : str
         Root name of the Level 1b file, for example ``jw01075001001_03105_00009_nrca2``.
     level : str
-        ``uncal``, ``rate`` or ``rateints``: the suffix of the file's name.
+        ``uncal``, ``rate``, ``rateints``, ``cal`` or ``calints``: the suffix of the file's name.
     location : str
         URL of the store that holds the object.
     key, size, etag
@@ -163,6 +163,13 @@ class Reason:
     new: str | None = None
 
 
+DETECTOR1 = "detector1"
+"""Stage 1, as the official pipeline names it: from the Level 1b object to the rate product."""
+
+IMAGE2 = "image2"
+"""Stage 2 of images: from the rate product on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a dataset's products are what the target would give.
@@ -175,7 +182,9 @@ class Verdict:
     reasons : tuple of Reason
         Empty only for ``current``.
     restart : str or None
-        The earliest step that has to run again; None when nothing has to.
+        Where work begins: `DETECTOR1` (from the Level 1b object) or `IMAGE2` (from the rate product); None when there
+        is nothing to do. Products between steps are not kept, so stage 1 always runs whole; which of its steps is the
+        first that is affected is told by the reasons.
     """
 
     dataset: str

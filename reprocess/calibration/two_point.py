@@ -39,8 +39,8 @@ def may_have_jumps(
 ) -> NDArray[np.bool_]:
     """Tell which pixels the exact test has to look at; the others have no jump for certain.
 
-    Bounds of the median tell how far a difference can be from it at most, and how near to zero it can be. That is enough
-    to let most ramps pass.
+    Bounds of the median tell how far a difference can be from it at most, and how near to zero it can be. That is
+    enough to let most ramps pass.
 
     Parameters
     ----------
