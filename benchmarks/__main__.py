@@ -9,6 +9,7 @@ from benchmarks import (
     benchmark_calibration,
     benchmark_catalogue,
     benchmark_exposure,
+    benchmark_forecast,
     benchmark_scan,
     benchmark_staleness,
 )
@@ -19,6 +20,7 @@ BENCHMARKS = {
     "staleness": benchmark_staleness.main,
     "calibration": benchmark_calibration.main,
     "exposure": benchmark_exposure.main,
+    "forecast": benchmark_forecast.main,
 }
 
 

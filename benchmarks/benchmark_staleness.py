@@ -1,5 +1,7 @@
 """Judging a catalogue against another context: how time and memory grow from ten thousand exposures to ten million.
 
+Beside it, judging a catalogue again after one rule has changed, with what the other rules have answered before.
+
 The catalogue is made up: the settings of real headers drawn at random, dates of twelve years, products made with the
 earlier context. The rules are real ones, from the folder that the environment variable REPROCESS_SHARED names (laid out
 as a CRDS cache below ``crds``); without them there is nothing to measure. Reading the partitions is part of the time.
@@ -10,8 +12,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import measurement
 from benchmarks.measurement import Result
-from reprocess.archive import cells, partition, recipe, verdicts
+from reprocess.archive import answers, cells, partition, recipe, verdicts
 from reprocess.archive.context import Context, load_context
 from reprocess.archive.judging import resolve_parameters
 from reprocess.archive.verdicts import Question
@@ -31,6 +35,8 @@ from reprocess.exposure import ReferenceFile
 from reprocess.storage import open_store
 
 OLD, NEW = "jwst_0468.pmap", "jwst_0541.pmap"
+CHANGED, CHANGED_IMAP, CHANGED_RULE = "jwst_9541.pmap", "jwst_nircam_9120.imap", "jwst_nircam_dark_9017.rmap"
+AGAIN_ROWS = 10**6
 INSTRUMENTS = ("FGS", "MIRI", "NIRCAM", "NIRISS")
 PROGRAM_ROWS, BATCH_ROWS = 20_000, 1_000_000
 DAYS = [f"{year}-{month:02d}-{day:02d}" for year in range(2015, 2027) for month in range(1, 13) for day in range(1, 29)]
@@ -67,8 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for one in found.values()
     ]  # fmt: skip
     print(measurement.table(title, lines))
+    again = measurement.apart(
+        "benchmarks.benchmark_staleness:judged_again", rows=min(AGAIN_ROWS, max(sizes)), rules=str(rules)
+    )
+    print(
+        f"\nafter one rule changed ({again['rule']}): {again['rows']:,} exposures judged again in "
+        f"{again['seconds']:.2f} CPU s, {again['stale']:,} stale; {again['loading']:.2f} s of it to load the context "
+        f"and what its rules have answered, {again['reading']:.2f} s to read partitions"
+    )
     if not wanted.quick:
-        measurement.write(measurement.record("staleness", {"contexts": [OLD, NEW], "sizes": found}, load))
+        record = {"contexts": [OLD, NEW], "sizes": found, "again": again}
+        measurement.write(measurement.record("staleness", record, load))
 
 
 def judged(rows: int, rules: str) -> Result:
@@ -82,8 +97,7 @@ def judged(rows: int, rules: str) -> Result:
         spent, stale, groups = loading, 0, 0
         for batch in _batches(rows, made_by):
             begin = time.process_time()
-            objects = partition.joined([pq.read_table(pa.BufferReader(data), use_threads=False) for data, _ in batch])
-            pointers = partition.joined([pq.read_table(pa.BufferReader(data), use_threads=False) for _, data in batch])
+            objects, pointers = _read(batch)
             done = verdicts.judge(objects, pointers, asked)
             stale += int(np.count_nonzero(done.states() == "stale"))
             groups += len(done.verdicts)
@@ -96,6 +110,64 @@ def judged(rows: int, rules: str) -> Result:
         "groups": groups,
         "peak_bytes": measurement.peak_bytes(),
     }
+
+
+def judged_again(rows: int, rules: str) -> Result:
+    """Judge exposures that were judged before, under a context of which one rule differs; in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="reprocess-benchmark-") as cache:
+        place = Path(cache, "rules")
+        Path(cache, "bucket").mkdir()
+        bucket = open_store(str(Path(cache, "bucket")))
+        rule = _with_one_rule_changed(Path(rules), place)
+        source = open_store(str(place))
+        before = load_context(source, NEW, Path(cache, "before"), bucket)
+        edges = cells.edges_of([before], INSTRUMENTS)
+        batches = list(_batches(rows, _question(before, edges)))
+        answers.keep(bucket, before)
+
+        begin = time.process_time()
+        context = load_context(source, CHANGED, Path(cache, "after"), bucket)
+        answers.recall(bucket, context)
+        asked = _question(context, cells.edges_of([context], INSTRUMENTS))
+        loading = time.process_time() - begin
+        stale, reading = 0, 0.0
+        for batch in batches:
+            start = time.process_time()
+            objects, pointers = _read(batch)
+            reading += time.process_time() - start
+            stale += int(np.count_nonzero(verdicts.judge(objects, pointers, asked).states() == "stale"))
+        seconds = time.process_time() - begin
+    told = {"rows": rows, "rule": rule, "stale": stale}
+    return told | {"seconds": seconds, "loading": loading, "reading": reading}
+
+
+def _with_one_rule_changed(rules: Path, place: Path) -> str:
+    """Copy a context's rules, and make another context of which one rule selects another file in one place."""
+    there = place / "mappings" / "jwst"
+    there.mkdir(parents=True)
+    for each in (rules / "mappings" / "jwst").iterdir():
+        (there / each.name).write_bytes(each.read_bytes())
+    top = (there / NEW).read_text()
+    imap = re.findall(r"jwst_nircam_\d+\.imap", top)[0]
+    rmap = re.findall(r"jwst_nircam_dark_\d+\.rmap", (there / imap).read_text())[0]
+    ((file, _),) = Counter(re.findall(r"jwst_nircam_dark_\d+\.fits", (there / rmap).read_text())).most_common(1)
+    steps = ((rmap, CHANGED_RULE, file, "jwst_nircam_dark_9999.fits"), (imap, CHANGED_IMAP, rmap, CHANGED_RULE))
+    for name, new, old_part, new_part in (*steps, (NEW, CHANGED, imap, CHANGED_IMAP)):
+        text = (there / name).read_text().replace(f"'{name}'", f"'{new}'").replace(old_part, new_part)
+        lines = text.splitlines(keepends=True)
+        bare = "".join(line for line in lines if "sha1sum" not in line)
+        digest = hashlib.sha1(bare.encode()).hexdigest()
+        (there / new).write_text(re.sub(r"('sha1sum' : ')[0-9a-f]+", rf"\g<1>{digest}", text))
+    return rmap
+
+
+def _read(batch: Sequence[tuple[bytes, bytes]]) -> tuple[Any, Any]:
+    """Read partitions as a scan left them: objects and pointers of some programs."""
+    columns = zip(*batch, strict=True)
+    objects, pointers = (
+        partition.joined([pq.read_table(pa.BufferReader(data), use_threads=False) for data in each]) for each in columns
+    )
+    return objects, pointers
 
 
 def _question(context: Context, edges: tuple[str, ...]) -> Question:
@@ -153,6 +225,7 @@ def _program(random: np.random.Generator, program: int, rows: int, made_by: Ques
             "equivalents": names,
             "left": names,
             "missing": names,
+            "created": pa.array(["2026-01-01T00:00:00.000"] * rows).dictionary_encode(),
             "error_class": nulls.dictionary_encode(),
             "error": nulls,
             **{f"raw_{name}": column for name, column in plain.items()},

@@ -14,20 +14,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from reprocess import __version__, errors, story, worker
-from reprocess.archive import catalogue, headers, judging, keys, partition, root
+from reprocess import __version__, errors, worker
+from reprocess.archive import catalogue, debt, headers, judging, keys, partition, root
 from reprocess.archive import scan as scanning
+from reprocess.archive.chosen import Choice
 from reprocess.archive.context import load_context
 from reprocess.archive.judging import Judgement
 from reprocess.archive.s3_inventory import open_inventory
 from reprocess.execution import executors
 from reprocess.execution.executor import Executor, Task, is_temporary
-from reprocess.exposure import Outcome, Reason, Verdict
+from reprocess.exposure import DETECTOR1, Outcome, Reason, Verdict
+from reprocess.planning import indicator, outline, planner, slabs
 from reprocess.planning import plan as plans
-from reprocess.planning import planner, slabs
+from reprocess.planning.forecast import Forecast, forecast
 from reprocess.planning.plan import Item, Plan
-from reprocess.publication import incarnation, ledger, publish
+from reprocess.publication import experience, incarnation, kept_plans, ledger, publish
+from reprocess.publication import lease as leases
 from reprocess.publication import pointer as pointers
+from reprocess.publication.lease import Lease
 from reprocess.publication.ledger import Ledger
 from reprocess.publication.manifest import Manifest
 from reprocess.reporting import page, plaintext, report
@@ -104,10 +108,11 @@ def plan(
     *,
     references: str | None = None,
     again: Sequence[str] = (),
+    where: str = "",
     created: str | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Judge every exposure of the catalogue against a target, and keep the plan.
+    """Judge every exposure of the catalogue against a target, forecast what the work costs, and keep the plan.
 
     Parameters
     ----------
@@ -115,6 +120,8 @@ def plan(
         URL of reference files and rules; else the one of the archive.
     again : sequence of str
         Datasets whose published products are damaged: they are made again, whatever their verdict.
+    where : str
+        Expression that chooses exposures, see `reprocess.archive.where`; all when it is empty.
     created : str, optional
         Time of creation, UTC, ISO 8601 with milliseconds; now when it is left out.
 
@@ -122,14 +129,36 @@ def plan(
     ------
     ArchiveError
         The archive was never scanned, or nothing says where references come from.
+    UsageError
+        The expression cannot be read or asked.
     """
+    choice = Choice(where)
     known = catalogue.open_catalogue(archive.store)
     shown = None if progress is None else lambda done: progress(done, known.rows, "exposures")
     url = references_url(archive, references)
-    found = _survey(archive, known.batches(), target, url, again=again, progress=shown)
+    found = _survey(archive, known.batches(), target, url, again=again, progress=shown, choice=choice)
     made = _plan_of(archive, found, target, url, again=again, created=created)
-    publish.put_once(archive.store, _plan_key(made.digest), plans.to_bytes(made))
+    made = plans.seal(replace(made, where=where, not_selected=found.not_selected))
+    made = kept_plans.keep(archive.store, replace(made, forecast=_forecast(archive, made, known, target)))
+    _note(archive, made, found)
     return made
+
+
+def _forecast(archive: Archive, made: Plan, known: catalogue.Catalogue, target: Target) -> Forecast:
+    """Forecast what a plan costs, from what exposures of this archive took before."""
+    execution = archive.settings.execution
+    workers = execution.workers or (1 if execution.scheduler == "serial" else os.cpu_count() or 1)
+    some = any(item.action == "calibrate" for item in made.items)
+    taken = experience.read(archive.store, known) if some else ()
+    return forecast(made.items, workers=workers, taken=taken, prices=archive.settings.prices, zarr=target.zarr)
+
+
+def _note(archive: Archive, made: Plan, found: judging.Survey) -> None:
+    """Leave a plan's outline and, of a judgement of the whole catalogue, how much is stale."""
+    publish.put_once(archive.store, outline.key(made.digest), outline.to_bytes(outline.outline(made)))
+    if not made.where:
+        previous = debt.history(archive.store, 1, before=made.created)
+        debt.keep(archive.store, indicator.measure(made, found, *previous))
 
 
 def references_url(archive: Archive, given: str | None) -> str:
@@ -154,6 +183,7 @@ def _survey(
     *,
     again: Sequence[str] = (),
     progress: judging.Progress | None = None,
+    choice: Choice | None = None,
 ) -> judging.Survey:
     source = open_url(references, archive.settings)
     return judging.survey(
@@ -165,6 +195,7 @@ def _survey(
         software=__version__,
         progress=progress,
         again=frozenset(again),
+        choice=choice,
     )
 
 
@@ -196,45 +227,26 @@ def _memory_limit_bytes(archive: Archive, target: Target) -> int:
 
 
 def _made_again(judgements: Sequence[Judgement], again: Sequence[str]) -> tuple[Judgement, ...]:
-    """Have the named datasets made again from the first step on."""
+    """Have the named datasets made again, where they can be calibrated at all."""
     unknown = sorted(set(again) - {each.entry.dataset for each in judgements})
     if unknown:
         raise errors.UsageError(
-            f"The catalogue has no dataset {unknown[0]!r} to make again. Scan first, or check the name."
+            f"The catalogue has no dataset {unknown[0]!r} to make again, or --where leaves it out. "
+            "Scan first, or check the name."
         )
-    return tuple(
-        _damaged(each) if each.entry.dataset in again and not each.failure_class else each for each in judgements
-    )
+    return tuple(_damaged(each) if each.entry.dataset in again and each.fingerprint else each for each in judgements)
 
 
 def _damaged(judgement: Judgement) -> Judgement:
     first = judgement.fingerprint[1].step
     reason = Reason("product-damaged", first, old="said by the operator")
-    return replace(judgement, verdict=Verdict(judgement.entry.dataset, "stale", (reason,), first))
+    verdict = Verdict(judgement.entry.dataset, "stale", (reason,), DETECTOR1)
+    return replace(judgement, verdict=verdict, failure_class="", failure="")
 
 
 def find_plan(archive: Archive, digest: str) -> Plan:
-    """Read the plan that a digest, perhaps shortened, names.
-
-    Raises
-    ------
-    PlanError
-        No plan or several have it, or the plan was edited.
-    """
-    wanted = digest.lower()
-    if len(wanted) < _SHORTEST or not set(wanted) <= set("0123456789abcdef"):
-        raise errors.PlanError(f"{digest!r} is no digest: it has {_SHORTEST} to 64 hexadecimal digits.")
-    found = [stamp.key for stamp in archive.store.list(f"campaigns/{wanted[:16]}") if stamp.key.endswith("/plan.json")]
-    if len(found) != 1:
-        many = "no plan" if not found else f"{len(found)} plans"
-        raise errors.PlanError(f"{archive.store.url} has {many} {digest}. `reprocess plan` prints the digest.")
-    made = plans.from_bytes(archive.store.get(found[0]).data, name=found[0])
-    if not made.digest.startswith(wanted):
-        raise errors.PlanError(f"{found[0]} has the digest {made.digest}, not {digest}. Plan again.")
-    return made
-
-
-_SHORTEST = 6
+    """Read the plan that a digest, perhaps shortened, names; see `kept_plans.find`."""
+    return kept_plans.find(archive.store, digest)
 
 
 def run(
@@ -255,6 +267,8 @@ def run(
     ------
     PlanError
         There is no such plan, or it was made for another version of this package.
+    LeaseHeld
+        Another coordinator works off the same plan, or has taken over from this one.
     """
     made = find_plan(archive, digest)
     if made.software != __version__:
@@ -263,6 +277,22 @@ def run(
         )
     start = time.monotonic()
     before = ledger.read(archive.store, made.digest[:16])
+    if _waiting(archive, made, before):
+        with _lease(archive, made).kept() as lease:
+            # Whoever held it before has perhaps done some of the work.
+            waiting = _waiting(archive, made, ledger.read(archive.store, made.digest[:16]))
+            book = ledger.begin(archive.store, made.digest[:16])
+            try:
+                with nullcontext(executor) if executor else _executor(archive.settings.execution) as running:
+                    _work_off(archive, made, waiting, running, book=book, lease=lease, progress=progress)
+            finally:
+                book.flush()
+    # The time of this run says nothing of what earlier runs did.
+    return write_report(archive, made, wall_seconds=None if before else time.monotonic() - start)
+
+
+def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> list[Item]:
+    """Return what is still to be done."""
     waiting = [item for item in made.items if item.action == "calibrate" and not _is_settled(item, before)]
     lost = sorted({item.entry.location for item in waiting} - set(archive.raw))
     if lost:
@@ -270,15 +300,12 @@ def run(
             f"Plan {made.digest[:12]} reads the raw location {lost[0]}, which archive.toml no longer names. Add it, or "
             "scan and plan again."
         )
-    if waiting:
-        book = ledger.begin(archive.store, made.digest[:16])
-        try:
-            with nullcontext(executor) if executor else _executor(archive.settings.execution) as running:
-                _work_off(archive, made, waiting, running, book=book, progress=progress)
-        finally:
-            book.flush()
-    # The time of this run says nothing of what earlier runs did.
-    return write_report(archive, made, wall_seconds=None if before else time.monotonic() - start)
+    return waiting
+
+
+def _lease(archive: Archive, made: Plan) -> Lease:
+    silence_s = archive.settings.execution.lease_s
+    return leases.acquire(archive.store, made.digest[:16], silence_s=silence_s, waiting=_LOG.warning)
 
 
 def _executor(settings: ExecutionSettings) -> Executor:
@@ -296,14 +323,16 @@ def _work_off(
     executor: Executor,
     *,
     book: Ledger,
+    lease: Lease,
     progress: Progress | None,
 ) -> None:
-    """Run the units of `waiting`, publish what they wrote, and note how each ended."""
+    """Run the units of `waiting`, publish what they wrote, and note how each ended, as long as the lease holds."""
     items = {item.dataset: item for item in waiting}
     writer, done = str(uuid.uuid4()), 0
     attempts = archive.settings.execution.attempts
     tasks = _tasks(archive, made, waiting)
-    for outcome in executor.run(worker.run, tasks, retry=is_temporary, attempts=attempts):
+    for outcome in executor.run(worker.run, tasks, retry=is_temporary, attempts=attempts, stop=lambda: lease.is_lost):
+        lease.check()
         if outcome.dataset not in items:
             _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
             continue
@@ -314,6 +343,7 @@ def _work_off(
             done += _is_last_unit(ended)
             if progress is not None:
                 progress(done, len(waiting), f"{ended.dataset} {ended.outcome_class}")
+    lease.check()
 
 
 def _is_last_unit(outcome: Outcome) -> bool:
@@ -426,73 +456,11 @@ def _pictures(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> It
             _LOG.warning("%s is missing; run `reprocess verify`", key)
 
 
-def _plan_key(digest: str) -> str:
-    return f"campaigns/{digest[:16]}/plan.json"
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
-@dataclass(frozen=True)
-class Check:
-    """What `verify` found: versions that were read back, and a sentence for each problem."""
-
-    versions: int
-    files: int
-    problems: tuple[str, ...]
-
-
-def verify(archive: Archive, progress: Progress | None = None) -> Check:
-    """Read back every version that readers see, and compare it with its manifest byte for byte."""
-    problems: list[str] = []
-    versions = files = 0
-    pointed = [stamp.key for stamp in archive.store.list("pointers/")]
-    for done, key in enumerate(pointed, 1):
-        dataset = key.removeprefix("pointers/").removesuffix(".json")
-        try:
-            found, _ = pointers.read(archive.store, dataset)
-            manifest = publish.read_version(archive.store, dataset, found.version) if found else None
-        except (errors.StorageUnavailable, errors.AccessDenied):
-            raise  # says nothing of the products
-        except errors.ReprocessError as error:
-            problems.append(str(error))
-            continue
-        if found is None or manifest is None:
-            problems.append(f"{key} shows a version that has no manifest. Roll back, or publish again.")
-            continue
-        versions, files = versions + 1, files + len(manifest.files)
-        problems += publish.verify_version(archive.store, manifest)
-        if progress is not None:
-            progress(done, len(pointed), dataset)
-    return Check(versions, files, tuple(problems))
-
-
-def explain(archive: Archive, dataset: str, target: Target | None = None) -> str:
-    """Tell one dataset's story: against a target, or as the latest plan that has it judged it.
-
-    Raises
-    ------
-    UsageError
-        Nothing is known of the dataset.
-    """
-    latest = next(_plans(archive), None)
-    item = next((item for item in latest.items if item.dataset == dataset), None) if latest else None
-    if target is None and latest is not None and item is None:
-        target = read_target(latest.target, name=f"target of plan {latest.digest[:12]}")
-    made = latest
-    if target is not None:
-        made, item = _judge_one(archive, dataset, target)
-    if item is None:
-        raise errors.UsageError(
-            f"The catalogue of {archive.store.url} has no dataset {dataset!r}, or nothing was planned yet. Scan, then "
-            "plan or give --target."
-        )
-    pointer, _ = pointers.read(archive.store, dataset)
-    return story.tell(item, made, pointer)
-
-
-def _judge_one(archive: Archive, dataset: str, target: Target) -> tuple[Plan, Item | None]:
+def judge_one(archive: Archive, dataset: str, target: Target) -> tuple[Plan, Item | None]:
     """Judge a dataset as it is now, and describe it in full even if there is nothing to do."""
     known = catalogue.open_catalogue(archive.store)
     batches = known.batches([keys.program(dataset)])
@@ -514,28 +482,3 @@ def _present(archive: Archive, dataset: str) -> partition.Pointer | None:
     except errors.ObjectMissing:
         return None
     return headers.read_pointer(blob, dataset=dataset, location=archive.store.url)
-
-
-def _plans(archive: Archive) -> Iterator[Plan]:
-    """Read every plan, the latest first."""
-    stamps = [stamp for stamp in archive.store.list("campaigns/") if stamp.key.endswith("/plan.json")]
-    found = [plans.from_bytes(archive.store.get(stamp.key).data, name=stamp.key) for stamp in stamps]
-    yield from sorted(found, key=lambda each: each.created, reverse=True)
-
-
-def status(archive: Archive, digest: str) -> report.Summary:
-    """Sum up what a campaign has done so far; changes nothing."""
-    made = find_plan(archive, digest)
-    outcomes = ledger.read(archive.store, made.digest[:16]).values()
-    return report.summarise(made, outcomes, archive=archive.store.url)
-
-
-def read_report(archive: Archive, digest: str) -> bytes:
-    """Read the HTML report of a campaign, made anew if there is none yet."""
-    made = find_plan(archive, digest)
-    key = f"campaigns/{made.digest[:16]}/report.html"
-    try:
-        return archive.store.get(key).data
-    except errors.ObjectMissing:
-        write_report(archive, made)
-        return archive.store.get(key).data

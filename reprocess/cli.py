@@ -14,27 +14,35 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from reprocess import __version__, errors, heap, logs, settings
+from reprocess import __version__, cli_inspection, errors, heap
+from reprocess.cli_options import (
+    EXIT_DAMAGE,
+    EXIT_DEFECT,
+    EXIT_FAILURES,
+    EXIT_INTERRUPTED,
+    EXIT_STORAGE,
+    EXIT_USAGE,
+)
+from reprocess.cli_options import archive_argument as _archive
+from reprocess.cli_options import everywhere as _everywhere
+from reprocess.cli_options import json_flag as _json
+from reprocess.cli_options import open_archive as _open
+from reprocess.cli_options import settings_of as _settings
+from reprocess.cli_options import show as _show
+from reprocess.cli_options import target_of as _read_target
+from reprocess.cli_options import verbosity as _verbosity
+from reprocess.cli_options import with_all as _with
 
 if TYPE_CHECKING:
-    from reprocess import campaign
     from reprocess.reporting.report import Summary
     from reprocess.simulation.options import SimulationOptions
-    from reprocess.target import Target
-
-EXIT_FAILURES = 1
-EXIT_USAGE = 2
-EXIT_STORAGE = 3
-EXIT_DAMAGE = 4
-EXIT_DEFECT = 70
-EXIT_INTERRUPTED = 130
 
 _EPILOG = """\b
 The trip, on an archive in S3 or in a directory:
@@ -116,54 +124,6 @@ def _fail(error: errors.ReprocessError, code: int) -> None:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-def _note(group: str, name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Keep a setting, wherever on the line it was given: before the command or after it."""
-
-    def note(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:  # noqa: ANN401
-        if value is not None:
-            ctx.meta.setdefault(f"reprocess.{group}", {})[name] = value
-        return value
-
-    return note
-
-
-def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
-    ctx.meta["reprocess.verbose"] = max(value, ctx.meta.get("reprocess.verbose", 0))
-    logs.set_up(ctx.meta["reprocess.verbose"])
-    return value
-
-
-def _setting(flag: str, group: str, name: str, **rest: Any) -> Callable[[Any], Any]:  # noqa: ANN401
-    return click.option(flag, expose_value=False, callback=_note(group, name), **rest)
-
-
-_verbosity = click.option(
-    "-v",
-    "--verbose",
-    count=True,
-    expose_value=False,
-    callback=_note_verbosity,
-    help="Say what is done; twice: everything.",
-)
-_everywhere = (
-    _setting("--endpoint", "storage", "endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL)."),
-    _setting("--profile", "storage", "profile", help="AWS profile."),
-    _setting("--region", "storage", "region", help="AWS region."),
-    _setting("--anonymous", "storage", "anonymous", is_flag=True, default=None, help="Read without credentials."),
-    _setting("--cache-dir", "cache", "directory", metavar="DIR", help="Where rules are kept between runs."),
-    _verbosity,
-)
-
-
-def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:  # noqa: ANN401
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 @click.group(cls=_Group, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="reprocess")
 @_with(_everywhere)
@@ -171,23 +131,6 @@ def main() -> None:
     """Find the stale products of an archive of JWST Level 1b exposures, make them again, publish them whole."""
 
 
-def _settings(ctx: click.Context, **execution: object) -> settings.Settings:
-    given = {group: ctx.meta.get(f"reprocess.{group}", {}) for group in ("storage", "cache")}
-    return settings.load(os.environ, {**given, "execution": execution})
-
-
-def _open(ctx: click.Context, archive: str, **execution: object) -> campaign.Archive:
-    from reprocess import campaign
-
-    return campaign.open_archive(archive, _settings(ctx, **execution))
-
-
-def _show(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:  # noqa: ANN401
-    click.echo(json.dumps(value, indent=2, sort_keys=True) if as_json else text(value))
-
-
-_archive = click.argument("archive", metavar="ARCHIVE")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 _cluster = (
     click.option("--scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or `serial`."),
     click.option(
@@ -260,6 +203,8 @@ def scan(ctx: click.Context, archive: str, inventories: tuple[str, ...], as_json
 @click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
 @click.option("--again", multiple=True, metavar="DATASET", help="Make this one again: it is damaged.")
+@click.option("--where", default="", metavar="EXPRESSION", help="Which exposures, for example \"FILTER = 'F200W'\".")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Forecast the wall time on so many workers.")
 @_json
 @_with(_everywhere)
 @click.pass_context
@@ -269,18 +214,33 @@ def plan(
     target: str,
     references: str | None,
     again: tuple[str, ...],
+    where: str,
+    workers: int | None,
     as_json: bool,
 ) -> None:
-    """Judge every exposure of ARCHIVE against a target, and write down what is to be done.
+    """Judge every exposure of ARCHIVE against a target, write down what is to be done, and forecast what it costs.
 
     Prints the plan's digest; `reprocess run ARCHIVE DIGEST` takes nothing else. Scan first. --json prints JSON Lines:
-    the plan, then each exposure with its verdict.
-    """
+    the plan with its counts and its forecast, then each exposure with its verdict.
+
+    --where chooses exposures by header keywords, by columns of the catalogue (dataset, location, key, size, error), by
+    what we have published (version, software, context) and by the judgement (verdict, reason, restart):
+
+    \b
+      --where "INSTRUME = 'NIRCAM' and DATE-OBS >= '2024-01-01'"
+      --where "EXP_TYPE in ('NRC_IMAGE', 'NIS_IMAGE') and not FILTER like 'F2%'"
+      --where "verdict = 'stale' and reason = 'reference: dark'"
+
+    With =, !=, <, <=, >, >=, in, like, is null, and, or, not, parentheses. A comparison with a keyword that a header
+    does not have is neither true nor false. Money is forecast from core_hour, gb_month and thousand_requests in the
+    section [prices] of the settings.
+    """  # noqa: D301 (a mark of click)
     from reprocess import campaign, terminal
 
-    opened = _open(ctx, archive)
+    opened = _open(ctx, archive, workers=workers)
+    wanted = _read_target(ctx, target)
     with terminal.progress("judging", enabled=not as_json) as progress:
-        made = campaign.plan(opened, _read_target(ctx, target), references=references, again=again, progress=progress)
+        made = campaign.plan(opened, wanted, references=references, again=again, where=where, progress=progress)
     if as_json:
         for record in terminal.plan_records(made):
             click.echo(json.dumps(record, sort_keys=True))
@@ -316,77 +276,8 @@ def _exit_code(summary: Summary) -> int:
     return EXIT_FAILURES if summary.failed else 0
 
 
-@main.command(short_help="Say how far a campaign is.")
-@_archive
-@click.argument("digest", metavar="DIGEST")
-@_json
-@_with(_everywhere)
-@click.pass_context
-def status(ctx: click.Context, archive: str, digest: str, as_json: bool) -> None:
-    """Say how far the campaign of the plan DIGEST is. Changes nothing."""
-    from reprocess import campaign, terminal
-
-    summary = campaign.status(_open(ctx, archive), digest)
-    _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
-
-
-@main.command(short_help="Show the report of a campaign, as text or HTML.")
-@_archive
-@click.argument("digest", metavar="DIGEST")
-@click.option("--output", type=click.Path(dir_okay=False), help="File for the HTML page (default: print text).")
-@_json
-@_with(_everywhere)
-@click.pass_context
-def report(ctx: click.Context, archive: str, digest: str, output: str | None, as_json: bool) -> None:
-    """Show the report of the campaign of the plan DIGEST; --output FILE.html for the page with pictures."""
-    from reprocess import campaign, terminal
-
-    opened = _open(ctx, archive)
-    summary = campaign.status(opened, digest)
-    if output:
-        Path(output).write_bytes(campaign.read_report(opened, digest))
-        click.echo(f"{output} written; it opens from disk.", err=as_json)
-    if as_json or not output:
-        _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
-
-
-@main.command(short_help="Tell one product's story: what made it, what changed.")
-@_archive
-@click.argument("dataset", metavar="DATASET")
-@click.option("--target", type=click.Path(dir_okay=False), help="Judge against this, not the latest plan.")
-@_with(_everywhere)
-@click.pass_context
-def explain(ctx: click.Context, archive: str, dataset: str, target: str | None) -> None:
-    """Tell the story of one product: what made it, what has changed since, what would be redone."""
-    from reprocess import campaign
-
-    wanted = _read_target(ctx, target) if target else None
-    click.echo(campaign.explain(_open(ctx, archive), dataset, wanted), nl=False)
-
-
-@main.command(short_help="Read back every published version, byte for byte.")
-@_archive
-@_json
-@_with(_everywhere)
-@click.pass_context
-def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
-    """Read back every version that readers of ARCHIVE see, and compare it with its manifest, byte for byte.
-
-    What is damaged is made again by `reprocess plan ARCHIVE --target TARGET.toml --again DATASET`, and `run`.
-    """
-    from reprocess import campaign, terminal
-
-    with terminal.progress("reading back", enabled=not as_json) as progress:
-        check = campaign.verify(_open(ctx, archive), progress)
-
-    def text(_: object) -> str:
-        if not check.versions and not check.problems:
-            return "Nothing is published yet."
-        state = f"{len(check.problems):,} problem(s)" if check.problems else "all as their manifests say"
-        return "\n".join([f"{check.versions:,} versions, {check.files:,} files: {state}", *check.problems])
-
-    _show(asdict(check), as_json, text)
-    sys.exit(EXIT_DAMAGE if check.problems else 0)
+for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.explain, cli_inspection.verify):
+    main.add_command(_command)
 
 
 @main.command(short_help="Calibrate one file on this machine, without S3 and Dask.")
@@ -583,22 +474,6 @@ def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
     from reprocess.demo import trip
 
     trip.show(Path(output_dir), _settings(ctx, workers=workers))
-
-
-def _read_target(ctx: click.Context, path: str) -> Target:
-    """Read a target from a file, or from a store by its URL."""
-    from reprocess import campaign
-    from reprocess.target import read_target
-
-    try:
-        if "://" in path:
-            place, _, name = path.rpartition("/")
-            text = campaign.open_url(place, _settings(ctx)).get(name).data.decode()
-        else:
-            text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.TargetError(f"{path}: cannot be read ({error}). Name a target file with --target.") from error
-    return read_target(text, name=path)
 
 
 def _simulation(wish: Mapping[str, Any]) -> SimulationOptions:

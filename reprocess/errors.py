@@ -172,3 +172,7 @@ class Overtaken(PublicationError):
     """Readers see a version of a later plan already; moving the pointer would go back."""
 
     outcome_class = "overtaken"
+
+
+class LeaseHeld(PublicationError):
+    """Another coordinator works off the same campaign, or has taken it over."""

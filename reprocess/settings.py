@@ -7,6 +7,8 @@ The file is the one named by ``REPROCESS_SETTINGS``, else ``reprocess.toml`` in 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -43,6 +45,8 @@ class ExecutionSettings:
     """Memory of one worker in MB (10^6 bytes); larger exposures are cut into slabs."""
     attempts: int = 3
     """How often a unit is tried when its failure may pass."""
+    lease_s: float = 30.0
+    """How long a coordinator may be silent before another one takes its campaign over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,36 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """What things cost, in a currency of your own, for the forecast of a plan; 0: not known."""
+
+    core_hour: float = 0.0
+    """One core for one hour."""
+    gb_month: float = 0.0
+    """One GB (10^9 bytes) of products kept for one month."""
+    thousand_requests: float = 0.0
+    """A thousand requests to the store."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, read once at the entrance."""
 
     storage: StorageSettings = field(default_factory=StorageSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
 
 
-_LEAST = {"workers": 0, "memory_limit_mb": 1, "attempts": 1}
+_LEAST = {
+    "workers": 0,
+    "memory_limit_mb": 1,
+    "attempts": 1,
+    "lease_s": 1.0,
+    "core_hour": 0.0,
+    "gb_month": 0.0,
+    "thousand_requests": 0.0,
+}
 
 
 def load(environment: Mapping[str, str], flags: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -129,23 +154,30 @@ def _environment(group: str, settings: Any, environment: Mapping[str, str]) -> d
     return found
 
 
-def _convert(text: str, kind: type, name: str) -> str | int | bool:
+def _convert(text: str, kind: type, name: str) -> str | int | float | bool:
     if kind is bool and text.lower() in ("1", "true", "yes", "0", "false", "no"):
         return text.lower() in ("1", "true", "yes")
     if kind is int and text.lstrip("-").isdigit():
         return int(text)
     if kind is str:
         return text
-    raise errors.UsageError(f"{name} is {text!r}; it must be {'true or false' if kind is bool else 'a whole number'}.")
+    if kind is float:
+        with contextlib.suppress(ValueError):
+            return float(text)
+    wanted = "true or false" if kind is bool else "a number" if kind is float else "a whole number"
+    raise errors.UsageError(f"{name} is {text!r}; it must be {wanted}.")
 
 
 def _merge(settings: Any, values: Mapping[str, Any], source: str) -> Any:  # noqa: ANN401
     hints = get_type_hints(type(settings))
+    found = {}
     for name, value in values.items():
         if name not in hints:
             raise errors.UsageError(f"{source}: unknown setting {name!r}. There are {', '.join(hints)}.")
-        if type(value) is not hints[name]:
-            raise errors.UsageError(f"{source}: {name} is {value!r}; it must be of type {hints[name].__name__}.")
+        kind = hints[name]
+        found[name] = float(value) if kind is float and type(value) is int else value
+        if type(found[name]) is not kind or (kind is float and not math.isfinite(found[name])):
+            raise errors.UsageError(f"{source}: {name} is {value!r}; it must be of type {kind.__name__}.")
         if name in _LEAST and value < _LEAST[name]:
             raise errors.UsageError(f"{source}: {name} is {value}; it must be {_LEAST[name]} or more.")
-    return replace(settings, **values)
+    return replace(settings, **found)

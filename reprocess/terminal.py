@@ -21,10 +21,12 @@ from rich.progress import (
 from rich.text import Text
 
 from reprocess.archive.scan import Scan
+from reprocess.exposure import DETECTOR1, IMAGE2
+from reprocess.planning.forecast import Forecast, to_record
 from reprocess.planning.plan import Plan, counts
 from reprocess.reporting import plaintext
 from reprocess.reporting.report import Summary
-from reprocess.reporting.wording import size_text
+from reprocess.reporting.wording import duration_text, plain, size_text
 from reprocess.simulation.options import SimulationSummary
 
 Show = Callable[[int, int | None, str], None]
@@ -101,7 +103,10 @@ def plan_records(made: Plan) -> Iterator[dict[str, Any]]:
         "software": made.software,
         "target": made.target,
         "candidates": made.candidates,
+        "where": made.where,
+        "not_selected": made.not_selected,
         "counts": counts(made),
+        "forecast": to_record(made.forecast) if made.forecast else None,
     }
     failures = {item.dataset: {"class": item.failure_class, "message": item.failure} for item in made.items}
     for verdict in made.verdicts():
@@ -122,22 +127,59 @@ def plan_text(made: Plan, archive: str) -> str:
     """Say what a plan holds, and how to run it."""
     found = counts(made)
     lines = [f"{made.candidates:,} exposures judged against {made.context}, reprocess {made.software}"]
+    if made.where:
+        lines.append(f"{made.not_selected:,} not selected by --where {plain(made.where)}")
+        if not made.candidates:
+            return "\n".join([*lines, f"plan {made.digest}", "It selects nothing: there is nothing to run."])
     for title, name in (
         ("verdicts", "verdict"),
         ("reasons", "reason"),
+        ("instruments", "instrument"),
+        ("modes", "mode"),
         ("work begins with", "restart"),
         ("to do", "action"),
     ):
-        lines += [f"{title}:", *(f"  {count:>8,}  {word}" for word, count in found[name].items())]
+        lines.append(f"{title}:")
+        lines += [f"  {count:>8,}  {_BEGINNINGS.get(word, word)}" for word, count in found[name].items()]
     failures = [item for item in made.items if item.action == "fail"]
     for item in failures[:_EXAMPLES]:
         lines.append(f"  {item.dataset}: {item.failure_class}: {item.failure}")
     if len(failures) > _EXAMPLES:
         lines.append(f"  ... and {len(failures) - _EXAMPLES:,} more; --json lists all")
+    if made.forecast and made.forecast.exposures:
+        lines += forecast_lines(made.forecast)
     return "\n".join([*lines, f"plan {made.digest}", f"Next: reprocess run {archive} {made.digest[:16]}"])
 
 
 _EXAMPLES = 5
+_BEGINNINGS = {DETECTOR1: f"the Level 1b object ({DETECTOR1})", IMAGE2: f"the rate product ({IMAGE2}), not built yet"}
+
+
+def forecast_lines(made: Forecast) -> list[str]:
+    """Say what a plan will cost, as a table: expected, and from the least to the most that it should be."""
+    workers = f"on {made.workers:,} worker{'s' * (made.workers > 1)}"
+    rows = [
+        ("to read", made.bytes_read, size_text),
+        ("to write", made.bytes_written, size_text),
+        ("core time", made.core_hours * 3600, duration_text),
+        (f"wall time {workers}", made.wall_seconds, duration_text),
+        *([("money", made.money, _money_text)] if made.money else []),
+    ]
+    width = max(len(name) for name, _, _ in rows)
+    exposures = f"{made.exposures:,} exposure{'s' * (made.exposures > 1)}"
+    lines = [f"forecast for {exposures}, expected and from least to most:"]
+    for name, each, text in rows:
+        lines.append(f"  {name:<{width}}  {text(each.expected):>12}   {text(each.low)} to {text(each.high)}")
+    ours = f"on {made.measured:,} exposure{'s' * (made.measured > 1)} of this archive"
+    theirs = "on a benchmark machine, because no exposure of this archive was calibrated yet"
+    lines.append(f"  measured {ours if made.measured else theirs}")
+    if not made.money:
+        lines.append("  For money, give core_hour and gb_month in the section [prices] of reprocess.toml.")
+    return lines
+
+
+def _money_text(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.1g}"
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:
@@ -149,12 +191,14 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "classes": dict(summary.classes),
         "remainder": list(summary.remainder.rows),
         "closes": summary.closes,
+        "ended": summary.ended,
+        "to_do": summary.to_do,
         "failed": summary.failed,
     }
 
 
 def summary_text(summary: Summary) -> str:
-    """Say how a campaign ended."""
+    """Say how far a campaign is, or how it ended."""
     return plaintext.render(summary).rstrip("\n")
 
 
@@ -162,6 +206,8 @@ def closing_text(summary: Summary) -> str:
     """Say in one line how many candidates ended in which class."""
     found = ", ".join(f"{count:,} {name}" for name, count in summary.classes.items() if count)
     state = "the sum closes" if summary.closes else f"REMAINDER {summary.remainder.total:,}"
+    if summary.to_do and not summary.remainder.total:
+        state = f"{summary.to_do:,} still to do"
     return f"{summary.candidates:,} candidates: {found}; {state}"
 
 

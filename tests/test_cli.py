@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from reprocess import __version__, campaign, cli
+from reprocess import __version__, campaign, cli, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
@@ -117,7 +117,7 @@ class TestTrip:
         reprocess("report", "arc", digest, "--output", "r.html")
         assert "<html" in (tmp_path / "r.html").read_text()
         dataset = next(iter(trips.shown(campaign.open_archive("arc", trips.settings()))))
-        assert "Readers see version" in reprocess("explain", "arc", dataset).stdout
+        assert "What readers see" in reprocess("explain", "arc", dataset).stdout
         assert "It is" in reprocess("explain", "arc", dataset, "--target", target(place, "second")).stdout
 
     def test_json_and_nothing_else(self, reprocess, archive, place, digest):
@@ -165,6 +165,65 @@ class TestTrip:
     def test_simulate_twice(self, reprocess, place):
         """A simulated archive is not written over."""
         assert "exists" in refused(reprocess("simulate", place / "sim", "--exposures", 1, "--shape", "32x32", code=3))
+
+
+class TestLooking:
+    """`status` and `explain`."""
+
+    def test_how_far_and_how_much_is_stale(self, reprocess, archive, digest, place):
+        """Without a digest the plans are listed, and then what is stale; before any plan the text says what to do."""
+        reprocess("init", "arc2", "--raw", place / "sim/raw", "--references", place / "sim/crds")
+        assert "Nothing was planned yet" in reprocess("status", "arc2").stdout
+        text = " ".join(reprocess("status", archive).stdout.split())
+        record = json.loads(reprocess("status", archive, "--json").stdout)
+
+        assert f"{digest[:16]} " in text
+        assert "0 of 2 exposures are stale" in text
+        assert [(each["digest"], each["to_do"], each["state"]) for each in record["plans"]] == [(digest, 2, "planned")]
+        assert [each["states"]["missing"]["count"] for each in record["staleness"]] == [2]
+
+    def test_as_many_as_are_asked_for(self, reprocess, archive, digest, place):
+        """--last bounds both lists."""
+        reprocess("plan", archive, "--target", target(place, "second"))
+        record = json.loads(reprocess("status", archive, "--last", 1, "--json").stdout)
+
+        assert (len(record["plans"]), len(record["staleness"])) == (1, 1)
+        assert record["plans"][0]["digest"] != digest
+
+    def test_a_campaign_that_has_not_ended(self, reprocess, archive, digest):
+        """Before the run its status says how many are to do and raises no alarm; JSON says the same."""
+        text = reprocess("status", archive, digest).stdout
+        record = json.loads(reprocess("status", archive, digest, "--json").stdout)
+
+        assert "still to do  2" in text
+        assert "DOES NOT CLOSE" not in text
+        assert (record["to_do"], record["ended"], record["remainder"]) == (2, False, [])
+
+    def test_metrics(self, reprocess, archive, place):
+        """--prometheus prints metrics and nothing else; before any judgement it says what to do."""
+        assert "reprocess plan" in refused(reprocess("status", archive, "--prometheus", code=2))
+        reprocess("plan", archive, "--target", target(place))
+        result = reprocess("status", archive, "--prometheus")
+
+        assert 'reprocess_exposures{instrument="NIRCAM",state="missing"} 2.0' in result.stdout.splitlines()
+        assert result.stderr == ""
+
+    def test_metrics_are_of_the_whole_archive(self, reprocess, archive, digest):
+        """Metrics of one campaign are refused."""
+        assert "digest" in refused(reprocess("status", archive, digest, "--prometheus", code=2))
+
+    def test_a_story_for_scripts(self, reprocess, archive, digest):
+        """`explain --json` is one object, and takes the name of a file."""
+        reprocess("run", archive, digest)
+        dataset = next(iter(trips.shown(campaign.open_archive(archive, trips.settings()))))
+        record = json.loads(reprocess("explain", archive, f"x/{dataset}_rate.fits", "--json").stdout)
+
+        assert (record["dataset"], record["verdict"]) == (dataset, "current")
+        assert set(record["published"]) >= {"version", "software", "context", "made"}
+
+    def test_a_name_that_is_nearly_right(self, reprocess, archive, digest):
+        """The error tells the nearest names."""
+        assert "nearest are jw0" in refused(reprocess("explain", archive, "jw01234001001_02101_00001_nrca9", code=2))
 
 
 class TestExitCodes:
@@ -280,7 +339,7 @@ class TestExitCodes:
         """4 when the sum does not close."""
 
         def nothing(opened, digest, **_):
-            return campaign.status(opened, digest)
+            return inspection.status(opened, digest)
 
         monkeypatch.setattr(campaign, "run", nothing)
 

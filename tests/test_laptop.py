@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from reprocess import campaign, errors, laptop
+from reprocess import errors, inspection, laptop
 from reprocess.formats import product
 from tests import trips
 
@@ -265,4 +265,4 @@ def test_campaign_and_laptop_agree_on_every_exposure(published, tmp_path):
         rate, _ = laptop.calibrate(uncal, references=references, parameters={}, output_dir=tmp_path)
 
         np.testing.assert_array_equal(trips.planes(rate.read_bytes())["SCI"], trips.rate(archive, item.dataset)["SCI"])
-    assert campaign.verify(archive).problems == ()
+    assert inspection.verify(archive).problems == ()

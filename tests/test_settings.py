@@ -25,6 +25,17 @@ class TestLoad:
         assert (found.execution.attempts, found.execution.workers, found.storage.region) == (7, 2, "c")
         assert found.storage.profile == ""
 
+    def test_prices(self, home, tmp_path):
+        """A price may be written as a whole number, and set in the environment."""
+        (tmp_path / "reprocess.toml").write_text("[prices]\ncore_hour = 1\n")
+
+        found = settings.load({**home, "REPROCESS_PRICES_GB_MONTH": "0.023"}, {})
+
+        assert found.prices == settings.PriceSettings(core_hour=1.0, gb_month=0.023)
+        assert type(found.prices.core_hour) is float
+        with pytest.raises(errors.UsageError, match="REPROCESS_PRICES_GB_MONTH is 'dear'; it must be a number"):
+            settings.load({**home, "REPROCESS_PRICES_GB_MONTH": "dear"}, {})
+
     @pytest.mark.parametrize(
         ("text", "named"),
         [
@@ -33,6 +44,9 @@ class TestLoad:
             ("[execution]\nworker = 2\n", "'worker'"),
             ("[execution]\nworkers = '2'\n", "of type int"),
             ("[storage]\nanonymous = 1\n", "of type bool"),
+            ("[prices]\ncore_hour = '1'\n", "of type float"),
+            ("[prices]\ncore_hour = nan\n", "of type float"),
+            ("[prices]\ngb_month = -1\n", "0.0 or more"),
         ],
     )
     def test_bad_file(self, home, tmp_path, text, named):

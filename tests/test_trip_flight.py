@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reprocess import campaign
+from reprocess import campaign, inspection, story
 from reprocess.publication import ledger
 from tests import trips
 from tests.formats import files
@@ -80,9 +80,9 @@ class TestFlight:
         """Both can be explained, against the plan and against the target."""
         archive, made, _, _ = ended
         for item in made.items:
-            told = campaign.explain(archive, item.dataset)
+            told = story.tell(inspection.explain(archive, item.dataset))
             assert "cannot be calibrated" in told
-            assert campaign.explain(archive, item.dataset, replace(trips.target(), context="jwst_0541.pmap"))
+            assert inspection.explain(archive, item.dataset, replace(trips.target(), context="jwst_0541.pmap"))
 
 
 def test_keys_of_guide_star_files():

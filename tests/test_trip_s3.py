@@ -7,7 +7,7 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from reprocess import campaign, errors
+from reprocess import campaign, errors, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
@@ -68,7 +68,7 @@ class TestTrip:
         assert second.closes
         assert {item.verdict.state for item in made.items} >= {"stale"}
         assert {verdict.state for verdict in last.verdicts()} == {"current"}
-        assert campaign.verify(archive).problems == ()
+        assert inspection.verify(archive).problems == ()
 
     def test_nothing_is_left_over(self, s3_endpoint, bucket):
         """No multipart upload and nothing staged is left behind."""

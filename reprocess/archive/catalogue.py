@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprocess import errors
-from reprocess.archive import partition
+from reprocess.archive import keys, partition
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
 from reprocess.formats import records
@@ -97,6 +97,14 @@ class Catalogue:
             part = self.generation.parts[OBJECTS].get(program)
             if part is not None:
                 yield from read_entries(self.store, part)
+
+    def datasets(self, program: str) -> list[str]:
+        """Names of the Level 1b objects of one program."""
+        part = self.generation.parts[OBJECTS].get(program)
+        if part is None:
+            return []
+        table = partition.read_table(self.store.get(part.key).data, name=part.key).select(["dataset", "level"])
+        return [row["dataset"] for row in table.to_pylist() if row["level"] == keys.RAW_LEVEL]
 
     def pointers(self, program: str) -> dict[str, Pointer]:
         """What we have published of one program, by dataset."""

@@ -115,6 +115,7 @@ def read_pointer(blob: Blob, *, dataset: str, location: str) -> Pointer:
             recipe=recipe.text(chain),
             equivalents=tuple(map(str, record["equivalents"])),
             left=tuple(dict.fromkeys(str(commit["version"]) for commit in record["history"])),
+            created=str(record.get("created", "")),
         )
         if recipe.chain(found.raw, found.recipe)[-1].digest != chain[-1].digest:
             raise errors.DamagedRecord(f"{place.key}: its fingerprint has not the digest it claims. Publish again.")

@@ -6,6 +6,7 @@ parameter files and reference files, and it copies files into the mirror; it rea
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from reprocess import errors
-from reprocess.archive import answers, cells, configurations, fingerprint, partition, staleness, verdicts
+from reprocess.archive import answers, cells, configurations, fingerprint, partition, stage2, staleness, verdicts
+from reprocess.archive.chosen import Choice
 from reprocess.archive.context import Context
-from reprocess.archive.mirror import mirror, read_mirrored
+from reprocess.archive.mirror import mirror, payload_of, read_mirrored
 from reprocess.archive.partition import Pointer
 from reprocess.archive.verdicts import Judged, Question
 from reprocess.calibration import detector1
 from reprocess.calibration.step import Locality, Parameter, Step
-from reprocess.exposure import SETTLED, CatalogueEntry, Fingerprint, ReferenceFile, Settled, Verdict
+from reprocess.exposure import IMAGE2, SETTLED, CatalogueEntry, Fingerprint, ReferenceFile, Settled, Verdict
 from reprocess.formats import level1b, parameter_file
 from reprocess.storage.store import Store
 from reprocess.target import Target
@@ -82,10 +84,16 @@ class Survey:
         Those that something is to be done for, and those that fail, in the order of the catalogue.
     settled : tuple of Settled
         All others.
+    settled_bytes : tuple of int
+        Bytes of the Level 1b objects of each of `settled`.
+    not_selected : int
+        Level 1b objects that nobody asked about.
     """
 
     judgements: tuple[Judgement, ...]
     settled: tuple[Settled, ...] = field(default=())
+    settled_bytes: tuple[int, ...] = field(default=())
+    not_selected: int = 0
 
 
 _Files = Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError]
@@ -101,6 +109,7 @@ def survey(
     software: str,
     progress: Progress | None = None,
     again: frozenset[str] = frozenset(),
+    choice: Choice | None = None,
 ) -> Survey:
     """Judge candidates: select references, mirror them, compute fingerprints, compare with what is published.
 
@@ -121,6 +130,8 @@ def survey(
         Called with the number of candidates judged so far.
     again : frozenset of str
         Datasets that are described in full even if they are settled.
+    choice : Choice, optional
+        Which candidates are asked about; all when it is left out.
 
     Returns
     -------
@@ -131,6 +142,8 @@ def survey(
     ------
     TargetError
         The target asks for another software or context, or for a step or parameter that does not exist.
+    UsageError
+        The choice compares a column with a value of another kind.
     StorageError
         The archive or the store of references does not answer.
     """
@@ -139,24 +152,33 @@ def survey(
     asked = question(context, references=references, archive=archive, parameters=target.parameters, software=software)
     judgements: list[Judgement] = []
     settled: dict[Settled, list[str]] = defaultdict(list)
+    sizes: dict[Settled, int] = defaultdict(int)
+    choice = choice or Choice("")
     done = 0
-    for objects, pointers in batches:
+    for every, pointers in batches:
+        objects, skipped = choice.before(every)
         judged = verdicts.judge(objects, pointers, asked)
         resting = np.isin(judged.states(), list(SETTLED))
         if again:
             resting &= ~np.isin(judged.table.column("dataset").to_pylist(), list(again))
-        for kind, datasets in _settled(judged, resting):
+        found = dict(_judgements(judged, np.flatnonzero(~resting), software))
+        chosen = choice.after(judged, {row: one.verdict for row, one in found.items() if one.failure_class})
+        resting &= chosen
+        for kind, datasets, size in _settled(judged, resting):
             settled[kind].extend(datasets)
-        judgements += _judgements(judged, np.flatnonzero(~resting), software)
-        done += judged.table.num_rows
+            sizes[kind] += size
+        judgements += [one for row, one in found.items() if chosen[row]]
+        done += judged.table.num_rows + skipped
         if progress:
             progress(done)
+    choice.check()
     answers.keep(archive, context)
-    return Survey(tuple(judgements), tuple(replace(kind, datasets=tuple(names)) for kind, names in settled.items()))
+    named = tuple(replace(kind, datasets=tuple(names)) for kind, names in settled.items())
+    return Survey(tuple(judgements), named, tuple(sizes[kind] for kind in settled), choice.left_out)
 
 
-def _settled(judged: Judged, resting: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[Settled, list[str]]]:
-    """Yield settled rows that are alike in all that is told of them, with their names."""
+def _settled(judged: Judged, resting: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[Settled, list[str], int]]:
+    """Yield settled rows that are alike in all that is told of them, with their names and the sum of their bytes."""
     rows = np.flatnonzero(resting)
     found = configurations.configurations(judged.table.take(rows), ("INSTRUME", "EXP_TYPE"))
     code, count = configurations.numbered(judged.group_of_row[rows] * max(1, len(found.headers)) + found.of_row)
@@ -164,24 +186,28 @@ def _settled(judged: Judged, resting: np.ndarray[Any, np.dtype[np.bool_]]) -> It
     order = np.argsort(code, kind="stable")
     ends = np.cumsum(np.bincount(code, minlength=count))
     datasets = judged.table.column("dataset").take(rows[order]).to_pylist()
+    sizes = np.concatenate([[0], np.cumsum(judged.table.column("size").to_numpy()[rows[order]])])
     begin = 0
     for number, end in zip(range(count), map(int, ends), strict=True):
         verdict = judged.verdicts[int(judged.group_of_row[rows[first[number]]])]
         header = found.headers[int(found.of_row[first[number]])]
         instrument, exp_type = (str(header.get(keyword, "")) for keyword in ("INSTRUME", "EXP_TYPE"))
-        yield Settled(verdict.state, verdict.reasons, instrument, exp_type, ()), datasets[begin:end]
+        size = int(sizes[end] - sizes[begin])
+        yield Settled(verdict.state, verdict.reasons, instrument, exp_type, ()), datasets[begin:end], size
         begin = end
 
 
-def _judgements(judged: Judged, rows: np.ndarray[Any, np.dtype[np.int64]], software: str) -> Iterator[Judgement]:
-    """Describe rows one by one, in the order of program, dataset and key."""
+def _judgements(
+    judged: Judged, rows: np.ndarray[Any, np.dtype[np.int64]], software: str
+) -> Iterator[tuple[int, Judgement]]:
+    """Describe rows one by one, each with its number, in the order of program, dataset and key."""
     entries = partition.entries(judged.table.take(rows))
     places = judged.pointer_of_row[rows]
     known = places[places >= 0]
     pointers = dict(zip(map(int, known), partition.pointers(judged.pointers.take(known)), strict=True))
     each = sorted(zip(entries, map(int, rows), map(int, places), strict=True), key=lambda one: _order(one[0]))
     for entry, row, place in each:
-        yield _judgement(judged, entry, row, pointers.get(place), software)
+        yield row, _judgement(judged, entry, row, pointers.get(place), software)
 
 
 def _order(entry: CatalogueEntry) -> tuple[str, str, str]:
@@ -195,9 +221,12 @@ def _judgement(judged: Judged, entry: CatalogueEntry, row: int, pointer: Pointer
         return Judgement(
             entry, verdicts.undecided(entry.dataset, problem[0]), failure_class=problem[0], failure=problem[1]
         )
+    only_later = verdict.restart == IMAGE2
     return Judgement(
         entry=entry,
         verdict=verdict,
+        failure_class=errors.Unsupported.outcome_class if only_later else "",
+        failure=stage2.not_built(entry.dataset) if only_later else "",
         references=tuple(recipe.files[kind] for kind in sorted(recipe.files)),
         parameters=recipe.parameters,
         fingerprint=recipe.wanted(fingerprint.raw_version(entry), software).fingerprint,
@@ -250,6 +279,7 @@ def question(context: Context, *, references: Store, archive: Store, parameters:
         parameters=_Parameters(parameters, references, archive).of,
         files=lambda wanted: mirrored(wanted, references, archive),
         software=software,
+        payload=functools.cache(lambda kind, name: payload_of(references, archive, type=kind, name=name)),
     )
 
 

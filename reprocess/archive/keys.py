@@ -11,7 +11,9 @@ from reprocess.archive.root import PUBLIC_KEY_PATTERN
 
 RAW_LEVEL = "uncal"
 PRODUCT_LEVELS = ("rate", "rateints")
-LEVELS = (RAW_LEVEL, *PRODUCT_LEVELS)
+LATER_LEVELS = ("cal", "calints")
+"""Products of stage 2, which others made."""
+LEVELS = (RAW_LEVEL, *PRODUCT_LEVELS, *LATER_LEVELS)
 UNPARSABLE = "unparsable"
 BEGINNINGS = tuple(f"jw{hundred:03d}" for hundred in range(100))
 """How names of exposures begin, up to the hundreds of their program: where a long listing may be cut."""
@@ -86,6 +88,17 @@ def needed_of(key: str) -> str | None:
     """Dataset of a file that `needed` names; None for other keys."""
     match = _NEEDED.fullmatch(key)
     return match["dataset"] if match else None
+
+
+def meant(text: str, pattern: KeyPattern) -> tuple[str, ...]:
+    """Datasets that somebody may mean by a dataset, a file name, a key or a URL; the likeliest first."""
+    last = text.rstrip("/").rpartition("/")[2]
+    named = [name.dataset for each in (text, last) if (name := pattern.parse(each))]
+    of_ours = re.search(r"(?:^|/)(?:products/([^/]+)/.*|pointers/([^/]+)\.json)\Z", text)
+    stem = re.sub(r"\.(fits(\.gz)?|json|png)\Z", "", last)
+    root, _, suffix = stem.rpartition("_")
+    cut = [root] if stem != last or suffix in LEVELS else []
+    return tuple(dict.fromkeys(filter(None, [text, *(of_ours.groups() if of_ours else ()), *named, stem, *cut])))
 
 
 def program(dataset: str) -> str:

@@ -25,6 +25,7 @@ KIND, SCHEMA = "reference", 1
 PARAMETER_FILE = "pars-"
 """What the types of parameter files begin with."""
 
+_PAYLOAD, _PAYLOADS = "payload", "references/payloads/"
 _SLOWEST_BYTES_PER_S = 1e6  # whoever copies more slowly is overtaken
 
 
@@ -81,6 +82,30 @@ def obtain(references: Store, archive: Store, *, type: str, name: str) -> tuple[
     claim = f"references/claims/{name}"
     with claimed(archive, claim, lambda: _indexed(archive, type, name), patience_s=patience) as made:
         return (made, False) if made is not None else (_copy(references, archive, found, type, name), True)
+
+
+def payload_of(references: Store, archive: Store, *, type: str, name: str) -> str | None:
+    """Digest the payload of a file that is not mirrored, once, without mirroring it; None where that cannot be done.
+
+    Products of others were made with files that nothing here needs any more, but for this comparison.
+    """
+    key = f"{_PAYLOADS}{name}.json"
+    try:
+        known = _indexed(archive, type, name)
+        if known is not None:
+            return known.payload
+        with contextlib.suppress(errors.ObjectMissing):
+            return str(records.loads(archive.get(key).data, _PAYLOAD, name=key)["payload"])
+        found = _locate(references, name)
+        with _aside(_pieces_of(references, found)) as file:
+            payload = _payload(file, type, name)
+        with contextlib.suppress(errors.AlreadyExists):
+            archive.put_if_absent(
+                key, records.dumps(_PAYLOAD, SCHEMA, {"name": name, "type": type, "payload": payload})
+            )
+    except (errors.ReferenceFileError, errors.DamagedRecord, errors.Unsupported, KeyError):
+        return None
+    return payload
 
 
 def copy_again(references: Store, archive: Store, file: ReferenceFile) -> None:

@@ -61,6 +61,8 @@ class Pointer:
         Why the record cannot be used.
     missing : tuple of str
         Which files of the version are gone, of those without which nobody can read it, see `keys.needed`.
+    created : str
+        Creation of the plan that made the version (UTC, ISO 8601 with milliseconds); empty where it is not known.
     """
 
     dataset: str
@@ -78,6 +80,7 @@ class Pointer:
     error_class: str | None = None
     error: str | None = None
     missing: tuple[str, ...] = ()
+    created: str = ""
 
 
 _NAMES = pa.list_(pa.string())
@@ -96,6 +99,7 @@ _POINTER: dict[str, Any] = {
     "error_class": _TEXT,
     "error": pa.string(),
     "missing": _NAMES,
+    "created": _TEXT,
 }
 _RAW: dict[str, Any] = {"location": _TEXT, "key": pa.string(), "size": pa.int64(), "etag": pa.string()}
 
@@ -168,7 +172,9 @@ def pointers(table: Any) -> list[Pointer]:  # noqa: ANN401
 def _pointer(row: dict[str, Any]) -> Pointer:
     raw = {name: row[f"raw_{name}"] for name in _RAW if row[f"raw_{name}"] is not None}
     lists = {name: tuple(row.get(name) or ()) for name in ("equivalents", "left", "missing")}
-    return Pointer(**{name: row[name] for name in _POINTER if name not in lists} | lists, raw=raw)
+    created = row.get("created") or ""  # partitions of earlier scans do not have it
+    plain = {name: row[name] for name in _POINTER if name not in lists and name != "created"}
+    return Pointer(**plain | lists, created=created, raw=raw)
 
 
 def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -176,7 +182,7 @@ def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401
     fields: dict[str, set[tuple[Any, bool]]] = {}
     for table in tables:
         for column in table.schema:
-            fields.setdefault(column.name, set()).add((column.type, _is_json(column)))
+            fields.setdefault(column.name, set()).add((column.type, is_json(column)))
     mixed = {name for name, kinds in fields.items() if len(kinds) > 1}
     return pa.concat_tables([_with_text(table, mixed) for table in tables], promote_options="default")
 
@@ -186,13 +192,14 @@ def rows_of(table: Any, dataset: str) -> Any:  # noqa: ANN401
     return table.filter(pc.equal(table.column("dataset"), dataset))
 
 
-def _is_json(described: Any) -> bool:  # noqa: ANN401
+def is_json(described: Any) -> bool:  # noqa: ANN401
+    """Tell whether a column has its values as JSON text, because they are of different types."""
     return (described.metadata or {}).get(b"cards") == b"json"
 
 
 def _with_text(table: Any, mixed: set[str]) -> Any:  # noqa: ANN401
     for place, described in enumerate(table.schema):
-        if described.name in mixed and not _is_json(described):
+        if described.name in mixed and not is_json(described):
             texts = [None if value is None else json.dumps(value) for value in cards(table.column(place), described)]
             field = pa.field(described.name, _TEXT, metadata=_MIXED)
             table = table.set_column(place, field, pa.array(texts, _TEXT))
@@ -217,7 +224,7 @@ def cards(column: Any, field: Any) -> list[Card | None]:  # noqa: ANN401 (pyarro
         values: list[Card | None] = chunk.to_pylist()
         return values
     # Each distinct value is decoded once and shared by its rows.
-    read: Callable[[str], Card] = json.loads if _is_json(field) else str
+    read: Callable[[str], Card] = json.loads if is_json(field) else str
     chunks = chunk.chunks if isinstance(chunk, pa.ChunkedArray) else [chunk]
     cards: list[Card | None] = []
     for part in chunks:

@@ -20,7 +20,7 @@ from reprocess.archive.spool import Found, Spool
 from reprocess.exposure import CatalogueEntry
 from reprocess.storage.store import Store
 
-READER = "2"
+READER = "4"
 """Revision of header reading; raising it makes the next scan read everything again."""
 
 _ATTEMPTS = 8

@@ -1,54 +1,23 @@
 """Staleness: compares what a product was made with and what the target asks for; no input or output.
 
-Products of ours carry a fingerprint, and the comparison is exact. Products made by somebody else carry keywords only:
-each R_ keyword tells one reference file, CAL_VER the software. R_ weighs more than CRDS_CTX, which tells no more than
-the context of the last stage that ran.
+Products of ours carry a fingerprint, and the comparison is exact. Products made by somebody else carry keywords only,
+see `foreign`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from reprocess import errors
-from reprocess.archive import fingerprint, recipe
+from reprocess.archive import fingerprint, foreign, keys, recipe
+from reprocess.archive.foreign import first_of_each
 from reprocess.archive.partition import Pointer
-from reprocess.calibration.step import Step
-from reprocess.exposure import CatalogueEntry, Fingerprint, Header, Reason, StepFingerprint, Verdict
-
-PACKAGE = "reprocess"
-
-# Types whose keyword is not R_ and their first six letters (keyword tables of the JWST data models).
-_IRREGULAR = {
-    "badshutter": "R_MSAOPE",
-    "chromcorr": "R_CHRCOR",
-    "cubepar": "R_CUBPAR",
-    "emicorr": "R_MIREMI",
-    "extract1d": "R_EXTR1D",
-    "filteroffset": "R_FILOFF",
-    "fringefreq": "R_FRIFRQ",
-    "mrsptcorr": "R_MRSPT",
-    "mrsxartcorr": "R_MRSXAR",
-    "msaoper": "R_MSAOPE",
-    "pastasoss": "R_PSTSOS",
-    "pathloss": "R_PTHLOS",
-    "sirskernel": "R_SIRSKL",
-    "speckernel": "R_SPKERN",
-    "specprofile": "R_SPPROF",
-    "spectrace": "R_SPTRAC",
-    "specwcs": "R_SPCWCS",
-    "straymask": "R_STRAY",
-    "throughput": "R_THRPUT",
-    "trapdensity": "R_TRPDEN",
-    "trappars": "R_TRPPAR",
-    "tsophot": "R_TSPHOT",
-    "wavecorr": "R_WAVCOR",
-    "wavelengthrange": "R_WAVRAN",
-    "wavemap": "R_WAVMAP",
-}
+from reprocess.archive.wanted import Wanted
+from reprocess.exposure import DETECTOR1, CatalogueEntry, Fingerprint, Reason, StepFingerprint, Verdict
 
 
 @dataclass(frozen=True)
@@ -74,29 +43,6 @@ class Published:
     raw: Mapping[str, str | int]
     fingerprint: Fingerprint
     equivalents: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the target asks of one dataset.
-
-    Attributes
-    ----------
-    fingerprint : Fingerprint
-    steps : tuple of Step
-        Steps that run, in their order.
-    references : mapping of type to str or None
-        File name that each type is selected to.
-    parameters : mapping of step to mapping of parameter to value
-    software : str
-        Version of this package.
-    """
-
-    fingerprint: Fingerprint
-    steps: tuple[Step, ...]
-    references: Mapping[str, str | None]
-    parameters: Mapping[str, Mapping[str, object]]
-    software: str
 
 
 def read_pointer(pointer: Pointer) -> Published:
@@ -136,65 +82,48 @@ def judge(
     pointer : Pointer, optional
         Our published version; it is judged when there is one.
     products : sequence of CatalogueEntry
-        Products of somebody else; judged when we have published nothing.
+        Products of somebody else. Of rate products, those that are beside a version of ours are left out; products of
+        stage 2 are judged too, whoever made the rate product.
     """
+    rates = [product for product in products if product.level in keys.PRODUCT_LEVELS]
+    later = [product for product in products if product.level in keys.LATER_LEVELS]
     first = wanted.steps[0].name
     if pointer is not None:
-        try:
-            published = read_pointer(pointer)
-        except errors.DamagedRecord as error:
-            return Verdict(dataset, "unknown", (Reason("undecidable", first, old=str(error)),), first)
-        found = judge_published(dataset, published, wanted)
-        if not pointer.missing:
-            return found
-        gone = f"gone from the published version: {', '.join(pointer.missing)}"
-        reason = Reason("product-damaged", first, old=gone)
-        return Verdict(dataset, "stale", (reason, *(found.reasons if found.state == "stale" else ())), first)
-    if products:
-        return judge_foreign(dataset, products, wanted)
-    return Verdict(dataset, "missing", (Reason("product-missing", first),), first)
+        found = _judge_pointer(dataset, pointer, wanted)
+    elif rates or later:
+        found = foreign.judge(dataset, rates or later, wanted)
+    else:
+        found = Verdict(dataset, "missing", (Reason("product-missing", first),), DETECTOR1)
+    if not later:
+        return found
+    return foreign.judge_later(dataset, found, later, wanted, alone=pointer is None and not rates)
+
+
+def _judge_pointer(dataset: str, pointer: Pointer, wanted: Wanted) -> Verdict:
+    """Judge what readers see of ours, by its record and by which of its files are there."""
+    first = wanted.steps[0].name
+    try:
+        published = read_pointer(pointer)
+    except errors.DamagedRecord as error:
+        return Verdict(dataset, "unknown", (Reason("undecidable", first, old=str(error)),), DETECTOR1)
+    found = judge_published(dataset, published, wanted)
+    if not pointer.missing:
+        return found
+    gone = f"gone from the published version: {', '.join(pointer.missing)}"
+    reason = Reason("product-damaged", first, old=gone)
+    return Verdict(dataset, "stale", (reason, *(found.reasons if found.state == "stale" else ())), DETECTOR1)
 
 
 def judge_published(dataset: str, published: Published, wanted: Wanted) -> Verdict:
-    """Compare a fingerprint of ours with the target's: the first difference is where work restarts."""
+    """Compare a fingerprint of ours with the target's."""
     old, new = published.fingerprint, wanted.fingerprint
     if not old or old[-1].digest != new[-1].digest:
         if old and old[0].digest == new[0].digest and recipe.digest(new) in published.equivalents:
             return Verdict(dataset, "current")
-        restart = _restart(old, new)
-        reasons = _first_of_each(_differences(old, new)) or (Reason("software", restart, new="another order of steps"),)
-        return Verdict(dataset, "stale", reasons, restart)
-    names = _first_of_each(_renamed(old, new))
+        order = Reason("software", _parted(old, new), new="another order of steps")
+        return Verdict(dataset, "stale", first_of_each(_differences(old, new)) or (order,), DETECTOR1)
+    names = first_of_each(_renamed(old, new))
     return Verdict(dataset, "stale-in-name-only" if names else "current", names)
-
-
-def judge_foreign(dataset: str, products: Sequence[CatalogueEntry], wanted: Wanted) -> Verdict:
-    """Judge products of somebody else by their keywords."""
-    first = wanted.steps[0].name
-    unreadable = [product for product in products if product.error is not None]
-    if unreadable:
-        reasons = tuple(Reason("product-damaged", first, old=product.error) for product in unreadable)
-        return Verdict(dataset, "stale", reasons, first)
-    headers = [product.header for product in products]
-    if all(header.get("RPFPRINT") == wanted.fingerprint[-1].digest for header in headers):
-        return Verdict(dataset, "current")
-    if not all(_usable(header) for header in headers):
-        text = "a product has none of CAL_VER, CRDS_CTX and the R_ keywords"
-        return Verdict(dataset, "unknown", (Reason("undecidable", first, old=text),), first)
-    reasons = _first_of_each(reason for header in headers for reason in _foreign_reasons(header, wanted))
-    # The intermediate products of somebody else are not kept, so work always begins with the first step.
-    return Verdict(dataset, "stale" if reasons else "current", reasons, first if reasons else None)
-
-
-def reference_keyword(kind: str) -> str:
-    """Header keyword that records the reference file of a type: six letters after ``R_``, irregular for some."""
-    return _IRREGULAR.get(kind, f"R_{kind[:6].upper()}")
-
-
-def reference_name(value: object) -> str | None:
-    """Bare file name of an ``R_`` keyword's value; None for not applicable, whatever way it is written."""
-    name = str(value).strip().removeprefix("crds://").rpartition("/")[2]
-    return None if not name or str(value).strip().upper() in ("N/A", "NONE", "OMIT", "UNDEFINED") else name
 
 
 def satisfies(version: str, wanted: str) -> bool:
@@ -265,8 +194,8 @@ def _renamed(old: Fingerprint, new: Fingerprint) -> Iterator[Reason]:
                 yield Reason("reference", after.step, kind, old_name, new_name)
 
 
-def _restart(old: Fingerprint, new: Fingerprint) -> str:
-    """Return the first step to run: where the chains part, or the last one when the old chain only goes on further."""
+def _parted(old: Fingerprint, new: Fingerprint) -> str:
+    """Return the first step that differs: where the chains part, or the last one when only the old chain goes on."""
     steps = [link.step for link in new if link.step != fingerprint.RAW]
     same = {link.digest for link in old}
     parted = (link.step for link in new if link.digest not in same and link.step != fingerprint.RAW)
@@ -275,48 +204,3 @@ def _restart(old: Fingerprint, new: Fingerprint) -> str:
 
 def _assignment(name: str, value: str | None) -> str | None:
     return None if value is None else f"{name}={value}"
-
-
-def _usable(header: Header) -> bool:
-    return any(key in ("CAL_VER", "CRDS_CTX", "RPFPRINT") or key.startswith("R_") for key in header)
-
-
-def _foreign_reasons(header: Header, wanted: Wanted) -> Iterator[Reason]:
-    made_by = _software(header)
-    asked_for = f"{PACKAGE} {wanted.software}"
-    if made_by != asked_for:
-        yield Reason("software", wanted.steps[0].name, None, made_by, asked_for)
-    for step in wanted.steps:
-        skipped = wanted.parameters.get(step.name, {}).get("skip") is True
-        if skipped and header.get(step.keyword) == "COMPLETE":
-            yield Reason("parameter", step.name, None, "skip=false", "skip=true")
-        for kind in () if skipped else step.reference_types:
-            keyword = reference_keyword(kind)
-            if keyword not in header:
-                continue  # nothing was recorded, so nothing can be said
-            old, new = reference_name(header[keyword]), wanted.references.get(kind)
-            if old != new:
-                yield Reason("reference", step.name, kind, old, new)
-
-
-def _software(header: Header) -> str:
-    """Name the software that made a product, with equal versions written alike."""
-    if "RPVERS" in header:
-        return f"{PACKAGE} {_normal(header['RPVERS'])}"
-    return f"CAL_VER {_normal(header['CAL_VER'])}" if "CAL_VER" in header else "unknown software"
-
-
-def _normal(version: object) -> str:
-    try:
-        return str(Version(str(version)))
-    except InvalidVersion:
-        return str(version)
-
-
-def _first_of_each(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Keep one reason for a file that several steps read, with the first of these steps."""
-    firsts: dict[object, Reason] = {}
-    for reason in reasons:
-        what = reason.step if reason.kind != "reference" else reason.reference_type
-        firsts.setdefault((reason.kind, what, reason.old, reason.new), reason)
-    return tuple(firsts.values())

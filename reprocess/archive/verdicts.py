@@ -6,12 +6,11 @@ of the product. Each distinct pair is judged once, by `staleness`; each row take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -19,19 +18,17 @@ from reprocess import errors
 from reprocess.archive import configurations, fingerprint, keys, partition, selection, staleness
 from reprocess.archive.cells import Cells, cells
 from reprocess.archive.context import Context
-from reprocess.archive.staleness import Wanted
+from reprocess.archive.later import laters
+from reprocess.archive.made import Made, Numbers, places
+from reprocess.archive.stage2 import Later
+from reprocess.archive.wanted import Wanted
 from reprocess.calibration import detector1
 from reprocess.calibration.step import Parameter, Step
 from reprocess.exposure import CatalogueEntry, Header, Reason, ReferenceFile, Verdict
 
 Parameters = Mapping[str, Mapping[str, Parameter]]
-Numbers = NDArray[np.int64]
-
 STEP_KEYWORDS = ("EXP_TYPE", "READPATT", "SUBSIZE2", "MSTR_RD1")
 """Keywords that decide which steps an exposure has."""
-
-_SELF = "RPFPRINT"
-_FOREIGN = ("CAL_VER", "CRDS_CTX", "RPVERS")
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,9 @@ class Question:
         Gives the files of types and names: the mirror's record of each, or what is wrong with it.
     software : str
         Version of this package.
+    payload : callable
+        Gives the payload digest of a file of a type that a product of somebody else was made with, by name; None where
+        it is not known.
     names : selection.Names
     """
 
@@ -154,6 +154,7 @@ class Question:
     parameters: Callable[[Sequence[Step], Mapping[str, str | None]], Parameters]
     files: Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], ReferenceFile | errors.ReprocessError]]
     software: str
+    payload: Callable[[str, str], str | None] = lambda kind, name: None
     names: selection.Names = field(default_factory=selection.Names)
 
     def need(self, header: Header) -> Need:
@@ -191,22 +192,23 @@ def judge(objects: Any, pointers: Any, question: Question) -> Judged:  # noqa: A
     found = cells(raw, question.edges, STEP_KEYWORDS)
     recipe_of_cell, recipes = recipes_of(found, question)
     recipe_of_row = recipe_of_cell[found.of_row]
-    pointer_of_row = _places(raw.column("dataset"), pointers.column("dataset"))
-    made = _Made.of(raw, pointers, pointer_of_row, products)
+    pointer_of_row = places(raw.column("dataset"), pointers.column("dataset"))
+    made = Made.of(raw, pointers, pointer_of_row, products)
+    later_of_row, known = laters(raw, products, context=question.context, edges=question.edges, names=question.names)
     code, size = recipe_of_row, len(recipes)
-    for numbers, count in made.numbers():
+    for numbers, count in (*made.numbers(), (later_of_row, len(known))):
         code, size = (configurations.numbered(code)) if size * count >= 1 << 62 else (code, size)
         code, size = code * count + numbers, size * count
     group_of_row, groups = configurations.numbered(code)
     first = configurations.first_of_each(group_of_row, groups)
     bare = Judged(raw, pointers, pointer_of_row, products, recipe_of_row, recipes, made.twice, group_of_row, ())
-    verdicts = tuple(_verdict(bare, int(row), made, question.software) for row in first)
+    verdicts = tuple(_verdict(bare, int(row), made, known[later_of_row[row]], question) for row in first)
     return replace(bare, verdicts=verdicts)
 
 
 def recipes_of(found: Cells, question: Question) -> tuple[Numbers, tuple[Recipe, ...]]:
     """Return which recipe each cell is asked for, and the recipes."""
-    needs = [question.need(header) for header in found.configurations.headers]
+    needs = _needs(found, question)
     chosen = selection.select(found, question.context, [need.types for need in needs], question.names)
     numbers = dict[tuple[Any, ...], int]()
     code = np.array([numbers.setdefault(need.key, len(numbers)) for need in needs], np.int64)[found.configuration]
@@ -227,6 +229,18 @@ def recipes_of(found: Cells, question: Question) -> tuple[Numbers, tuple[Recipe,
     wanted = {(kind, name) for draft in drafts for kind, name in draft.names.items() if name is not None}
     files = question.files(sorted(wanted))
     return of_cell, tuple(_with_files(draft, files) for draft in drafts)
+
+
+def _needs(found: Cells, question: Question) -> list[Need]:
+    """Find out what each configuration needs, once for those that agree in what decides it."""
+    known: dict[tuple[Any, ...], Need] = {}
+    needs = []
+    for header in found.configurations.headers:
+        key = tuple(header.get(keyword) for keyword in ("INSTRUME", *STEP_KEYWORDS))
+        if key not in known:
+            known[key] = question.need(header)
+        needs.append(known[key])
+    return needs
 
 
 def _draft(need: Need, chosen: selection.Selection, cell: int, question: Question) -> Recipe:
@@ -258,123 +272,7 @@ def _with_files(draft: Recipe, files: Mapping[tuple[str, str], ReferenceFile | e
     return replace(draft, files={kind: file for kind, file in found.items() if isinstance(file, ReferenceFile)})
 
 
-def _places(wanted: Any, among: Any) -> Numbers:  # noqa: ANN401
-    """Return where each value is in a column; -1 where it is not."""
-    place = pc.index_in(wanted, value_set=configurations.one_chunk(among))
-    found: Numbers = configurations.one_chunk(place).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return found
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What is known of the products of each row, as numbers that are equal where a verdict has to be.
-
-    A number that counts rows makes a group of each: of damaged pointers, replaced raw objects and products that carry
-    a fingerprint of ours, because their reasons tell what only they have.
-    """
-
-    recipe: tuple[Numbers, int]
-    equivalents: tuple[Numbers, int]
-    missing: tuple[Numbers, int]
-    alone: tuple[Numbers, int]
-    foreign: tuple[Numbers, int]
-    products: tuple[Numbers, ...]
-    twice: NDArray[np.bool_]
-
-    def numbers(self) -> Iterator[tuple[Numbers, int]]:
-        yield from (self.recipe, self.equivalents, self.missing, self.alone, self.foreign)
-
-    @classmethod
-    def of(cls, raw: Any, pointers: Any, place: Numbers, products: Any) -> _Made:  # noqa: ANN401
-        published = place >= 0
-        recipe, recipes = _column_numbers(pointers.column("recipe"))
-        equals, equal = _column_numbers(_as_text(pointers.column("equivalents")))
-        gone, ways = _column_numbers(_as_text(pointers.column("missing")))
-        alone = published.copy()
-        alone[published] = _differs(raw, pointers, place, published)
-        which = tuple(_places(raw.column("dataset"), _of_level(products, level)) for level in keys.PRODUCT_LEVELS)
-        code, count, own = _foreign(products)
-        foreign, total = np.zeros(raw.num_rows, np.int64), 1
-        for rows, level in zip(which, keys.PRODUCT_LEVELS, strict=True):
-            index = np.flatnonzero(pc.equal(products.column("level"), level).to_numpy(zero_copy_only=False))
-            there = (rows >= 0) & ~published
-            mine = np.full(raw.num_rows, 0, np.int64)
-            mine[there] = code[index[rows[there]]] + 1
-            alone[there] |= own[index[rows[there]]]
-            foreign, total = foreign * (count + 1) + mine, total * (count + 1)
-        twice = _twice(raw.column("dataset"))
-        alone |= twice | pc.is_valid(raw.column("error")).to_numpy(zero_copy_only=False)
-        serial = np.where(alone, np.arange(1, raw.num_rows + 1), 0)
-        return cls(
-            _at(place, recipe, recipes),
-            _at(place, equals, equal),
-            _at(place, gone, ways),
-            (serial, raw.num_rows + 1),
-            (foreign, total),
-            tuple(_absolute(products, rows, level) for rows, level in zip(which, keys.PRODUCT_LEVELS, strict=True)),
-            twice,
-        )
-
-
-def _twice(datasets: Any) -> NDArray[np.bool_]:  # noqa: ANN401
-    """Tell which rows share their dataset's name with another row."""
-    numbers, count = _column_numbers(datasets)
-    found: NDArray[np.bool_] = np.bincount(numbers, minlength=count)[numbers] > 1
-    return found
-
-
-def _absolute(products: Any, rows: Numbers, level: str) -> Numbers:  # noqa: ANN401
-    """Turn places among the products of one level into places among all."""
-    index = np.flatnonzero(pc.equal(products.column("level"), level).to_numpy(zero_copy_only=False))
-    return np.where(rows >= 0, np.append(index, -1)[rows], -1)
-
-
-def _of_level(products: Any, level: str) -> Any:  # noqa: ANN401
-    return products.filter(pc.equal(products.column("level"), level)).column("dataset")
-
-
-def _at(place: Numbers, numbers: Numbers, count: int) -> tuple[Numbers, int]:
-    """Return the number of each row's pointer, from 1; 0 without a pointer."""
-    return np.append(numbers + 1, 0)[place], count + 1
-
-
-def _column_numbers(column: Any) -> tuple[Numbers, int]:  # noqa: ANN401
-    array = configurations.one_chunk(column)
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    count = len(encoded.dictionary) + 1
-    return encoded.indices.fill_null(count - 1).to_numpy(zero_copy_only=False).astype(np.int64), count
-
-
-def _as_text(column: Any) -> Any:  # noqa: ANN401
-    return pc.binary_join(column.cast(pa.list_(pa.string())), " ")
-
-
-def _differs(raw: Any, pointers: Any, place: Numbers, published: NDArray[np.bool_]) -> NDArray[np.bool_]:  # noqa: ANN401
-    """Tell which published rows have to be judged each for itself: an error, or another raw object than it was."""
-    rows, theirs = pa.array(np.flatnonzero(published)), pa.array(place[published])
-    differs = pc.is_valid(pointers.column("error").take(theirs))
-    for name in ("location", "key", "size", "etag"):
-        now, then = raw.column(name).take(rows), pointers.column(f"raw_{name}").take(theirs)
-        differs = pc.or_(differs, pc.fill_null(pc.not_equal(_plain(now), _plain(then)), True))
-    found: NDArray[np.bool_] = configurations.one_chunk(differs).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _plain(column: Any) -> Any:  # noqa: ANN401
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _foreign(products: Any) -> tuple[Numbers, int, NDArray[np.bool_]]:  # noqa: ANN401
-    """Number the products of somebody else by what they say; tell which have to be judged each for itself."""
-    words = [word for word in products.column_names if word[:2] in ("R_", "S_") or word in _FOREIGN]
-    found = configurations.configurations(products, words)
-    own = pc.is_valid(products.column("error")).to_numpy(zero_copy_only=False).copy()
-    if _SELF in products.column_names:
-        own |= pc.is_valid(products.column(_SELF)).to_numpy(zero_copy_only=False)
-    return found.of_row.astype(np.int64), len(found.headers), own
-
-
-def _verdict(judged: Judged, row: int, made: _Made, software: str) -> Verdict:
+def _verdict(judged: Judged, row: int, made: Made, later: Later, question: Question) -> Verdict:
     """Judge one row for all of its group."""
     entry = _entry(judged.table, row)
     recipe = judged.recipes[judged.recipe_of_row[row]]
@@ -388,7 +286,13 @@ def _verdict(judged: Judged, row: int, made: _Made, software: str) -> Verdict:
     (pointer,) = partition.pointers(judged.pointers.slice(place, 1)) if place >= 0 else (None,)
     beside = [int(rows[row]) for rows in made.products if rows[row] >= 0]
     products = [entry for each in beside for entry in partition.entries(judged.products.slice(each, 1))]
-    wanted = recipe.wanted(fingerprint.raw_version(entry), software)
+
+    def is_same(kind: str, old: str, new: str) -> bool:
+        file = recipe.files.get(kind)
+        return file is not None and file.name == new and file.payload == question.payload(kind, old)
+
+    bare = recipe.wanted(fingerprint.raw_version(entry), question.software)
+    wanted = replace(bare, later=later, is_same=is_same)
     return staleness.judge(entry.dataset, wanted, pointer=pointer, products=products)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from reprocess import campaign, story, terminal
+from reprocess import campaign, inspection, story, terminal
 from reprocess.archive import root
 from reprocess.demo import endpoint
 from reprocess.execution import executors
@@ -172,14 +172,14 @@ def _again(archive: campaign.Archive) -> None:
 
 def _verify(archive: campaign.Archive) -> None:
     with terminal.progress("verify   ") as progress:
-        check = campaign.verify(archive, progress)
+        check = inspection.verify(archive, progress)
     _say(f"Read back {check.versions} published versions with {check.files} files: {len(check.problems)} problems.")
     for problem in check.problems:
         click.echo(f"  {problem}")
 
 
 def _keep(archive: campaign.Archive, made: Plan, path: Path) -> None:
-    path.write_bytes(campaign.read_report(archive, made.digest))
+    path.write_bytes(inspection.read_report(archive, made.digest))
 
 
 def _example(archive: campaign.Archive, made: Plan, output_dir: Path) -> None:
@@ -192,7 +192,7 @@ def _example(archive: campaign.Archive, made: Plan, output_dir: Path) -> None:
         data = archive.store.get(f"products/{item.dataset}/{item.version}/{name}").data
         (output_dir / name).write_bytes(data)
     _headline(f"reprocess explain {archive.store.url} {item.dataset}")
-    click.echo(campaign.explain(archive, item.dataset))
+    click.echo(story.tell(inspection.explain(archive, item.dataset)))
 
 
 def _executor(settings: Settings) -> Executor:

@@ -14,16 +14,11 @@ from typing import Any
 
 from reprocess import errors
 from reprocess.archive import fingerprint, recipe
-from reprocess.exposure import (
-    CatalogueEntry,
-    Fingerprint,
-    Reason,
-    ReferenceFile,
-    Settled,
-    Verdict,
-)
+from reprocess.exposure import CatalogueEntry, Fingerprint, Reason, ReferenceFile, Settled, Verdict
+from reprocess.planning import forecast as forecasts
+from reprocess.planning.forecast import Forecast
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,15 @@ class Plan:
         Every candidate that something is to be done for, or that fails, sorted by dataset.
     settled : tuple of Settled
         All other candidates.
+    where : str
+        Expression that chose the candidates; empty when all exposures are.
+    not_selected : int
+        How many exposures it left out. With the candidates they are all that the catalogue has.
     digest : str
         SHA-256 over all of the above; empty until `seal`.
+    forecast : Forecast or None
+        What the work will cost. Kept beside what is digested: it binds nobody, and depends on the machine it was made
+        on, while the same work has the same digest everywhere.
     """
 
     created: str
@@ -95,7 +97,10 @@ class Plan:
     references: str
     items: tuple[Item, ...]
     settled: tuple[Settled, ...] = ()
+    where: str = ""
+    not_selected: int = 0
     digest: str = ""
+    forecast: Forecast | None = None
 
     @property
     def candidates(self) -> int:
@@ -127,7 +132,8 @@ def seal(plan: Plan) -> Plan:
 
 def to_bytes(plan: Plan) -> bytes:
     """Write a sealed plan as canonical JSON; what many exposures have in common is written once."""
-    return _canonical({"kind": "plan", "schema": SCHEMA, "digest": plan.digest, "plan": _body(plan)})
+    told = forecasts.to_record(plan.forecast) if plan.forecast else None
+    return _canonical({"kind": "plan", "schema": SCHEMA, "digest": plan.digest, "plan": _body(plan), "forecast": told})
 
 
 def from_bytes(data: bytes, *, name: str) -> Plan:
@@ -144,9 +150,15 @@ def from_bytes(data: bytes, *, name: str) -> Plan:
     except (ValueError, KeyError, TypeError) as error:
         raise errors.PlanError(f"{name} is not a plan ({error}). Run `reprocess plan` again.") from error
     if kind != "plan" or schema != SCHEMA:
-        raise errors.PlanError(f"{name} is a {kind} of schema {schema}, not a plan of schema {SCHEMA}. Plan again.")
+        raise errors.PlanError(
+            f"{name} is a {kind} of schema {schema}, and this version reads plans of schema {SCHEMA}. Plan again."
+        )
     if hashlib.sha256(_canonical(body)).hexdigest() != digest:
         raise errors.PlanError(f"{name} was edited: its content does not have the digest {digest[:12]}. Plan again.")
+    try:
+        told = forecasts.from_record(record["forecast"]) if record.get("forecast") else None
+    except (TypeError, AttributeError) as error:
+        raise errors.PlanError(f"{name} was edited: its forecast is malformed ({error}). Plan again.") from error
     recipes = [_recipe(each) for each in body.pop("recipes")]
     return Plan(
         **{
@@ -155,11 +167,12 @@ def from_bytes(data: bytes, *, name: str) -> Plan:
             "settled": tuple(map(_settled, body["settled"])),
         },
         digest=digest,
+        forecast=told,
     )
 
 
 def counts(plan: Plan) -> dict[str, dict[str, int]]:
-    """Count candidates by verdict, reason, instrument, mode, restart step and action; for reports."""
+    """Count candidates by verdict, reason, instrument, mode, restart step and action; and exposures by selection."""
     found: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     for item in plan.items:
         header = item.entry.header
@@ -169,10 +182,11 @@ def counts(plan: Plan) -> dict[str, dict[str, int]]:
         verdict = Verdict("", each.state, each.reasons)
         _count(found, verdict, each.instrument or "?", each.exp_type or "?", len(each.datasets))
         found["action"]["none"] += len(each.datasets)
+    found["selection"].update({"selected": plan.candidates, "not selected": plan.not_selected})
     return {name: dict(sorted(some.items())) for name, some in found.items()}
 
 
-COUNTED = ("verdict", "reason", "instrument", "mode", "restart", "action")
+COUNTED = ("verdict", "reason", "instrument", "mode", "restart", "action", "selection")
 
 
 def _count(found: Mapping[str, Counter[str]], verdict: Verdict, instrument: str, exp_type: str, number: int) -> None:
@@ -192,7 +206,10 @@ def _label(reason: Reason) -> str:
 def _body(plan: Plan) -> dict[str, Any]:
     recipes: dict[str, int] = {}
     items = [_item_body(item, recipes) for item in plan.items]
-    plain = {name: getattr(plan, name) for name in ("created", "software", "context", "target", "references")}
+    plain = {
+        name: getattr(plan, name)
+        for name in ("created", "software", "context", "target", "references", "where", "not_selected")
+    }
     return {
         **plain,
         "recipes": [json.loads(text) for text in recipes],

@@ -108,10 +108,10 @@ def begin(store: Store, campaign: str, *, writer: str = "", patience: Patience =
             epoch += 1
 
 
-def read(store: Store, campaign: str) -> dict[str, Outcome]:
-    """Read the latest outcome of each unit, in the order in which they were recorded."""
+def read(store: Store, campaign: str, *, batches: int = 0) -> dict[str, Outcome]:
+    """Read the latest outcome of each unit, in the order of their records; if it is said, of so many last batches."""
     latest: dict[str, Outcome] = {}
-    for _, _, key in sorted(_batches(store, campaign)):
+    for _, _, key in sorted(_batches(store, campaign))[-batches:]:
         body = records.loads(store.get(key).data, KIND, name=key, schemas=(SCHEMA,))
         for record in body["outcomes"]:
             outcome = Outcome(**record)

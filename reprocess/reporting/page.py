@@ -13,7 +13,7 @@ import jinja2
 
 from reprocess.reporting.effort import STAGES, Effort
 from reprocess.reporting.plaintext import throughput_text
-from reprocess.reporting.report import REMAINDER, ModeRow, PublishedRow, Summary
+from reprocess.reporting.report import REMAINDER, TO_DO, ModeRow, PublishedRow, Summary
 from reprocess.reporting.wording import duration_text, plain, size_text
 
 _MEANINGS = {
@@ -158,13 +158,17 @@ def _stage_color(stage: str) -> str:
 
 def _closing_bar(summary: Summary) -> list[Segment]:
     parts = [(_color(name), f"{name}: {count:,}", count) for name, count in summary.classes.items() if count]
-    return _segments([*parts, ("class-failure", REMAINDER, summary.remainder.total)])
+    rest = [
+        (_color("deferred"), f"{TO_DO}: {summary.to_do:,}", summary.to_do),
+        ("class-failure", REMAINDER, summary.remainder.total),
+    ]
+    return _segments([*parts, *rest])
 
 
 def _mode_columns(summary: Summary) -> list[str]:
     """Return the columns that hold anything, in the order of the closing sum, all failures in one."""
     used = {_column(name) for row in summary.modes for name in row.counts}
-    return [name for name in dict.fromkeys(map(_column, [*summary.classes, REMAINDER])) if name in used]
+    return [name for name in dict.fromkeys(map(_column, [*summary.classes, TO_DO, REMAINDER])) if name in used]
 
 
 def _mode_cells(row: ModeRow, columns: Sequence[str]) -> list[int]:
@@ -175,7 +179,7 @@ def _mode_cells(row: ModeRow, columns: Sequence[str]) -> list[int]:
 
 
 def _column(name: str) -> str:
-    return name if name in _MEANINGS or name == REMAINDER else "failed"
+    return name if name in _MEANINGS or name in (TO_DO, REMAINDER) else "failed"
 
 
 def _bar_of_stages(stages: Mapping[str, float], whole: float) -> list[Segment]:

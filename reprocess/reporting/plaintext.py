@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from reprocess.reporting.report import ModeRow, ReasonRow, Summary
+from reprocess.reporting.report import TO_DO, ModeRow, ReasonRow, Summary
 from reprocess.reporting.wording import duration_text, size_text
 
 _WIDTH = 110
@@ -33,12 +33,13 @@ def _header(summary: Summary) -> Iterator[str]:
 
 def _closing(summary: Summary) -> Iterator[str]:
     remainder = summary.remainder
-    yield f"Closing sum: {summary.candidates:,} candidates"
+    yield f"{'So far' if summary.to_do else 'Closing sum'}: {summary.candidates:,} candidates"
     shown = {name: count for name, count in summary.classes.items() if count}
-    yield from _table(
-        [[name, f"{count:,}"] for name, count in [*shown.items(), ("remainder", remainder.total)]], right=(1,)
-    )
-    if not summary.closes:
+    rest = ("remainder", remainder.total) if not summary.to_do else (TO_DO, summary.to_do)
+    yield from table([[name, f"{count:,}"] for name, count in [*shown.items(), rest]], right=(1,))
+    if summary.to_do:
+        yield "  The campaign has not ended."
+    if remainder.total:
         yield f"  THE SUM DOES NOT CLOSE. Without exactly one class ({remainder.extent}):"
         yield from (f"    {dataset}" for dataset in remainder.rows)
 
@@ -47,7 +48,7 @@ def _modes(summary: Summary) -> Iterator[str]:
     if not summary.modes:
         return
     yield "By instrument and EXP_TYPE"
-    yield from _table(
+    yield from table(
         [[row.instrument, row.exp_type, f"{row.total:,}", _mode_counts(row)] for row in summary.modes], right=(2,)
     )
 
@@ -64,7 +65,7 @@ def _reasons(summary: Summary) -> Iterator[str]:
     if summary.reasons.total:
         yield f"Reasons ({summary.reasons.extent})"
     rows = [_reason_cells(row) for row in summary.reasons.rows]
-    yield from _table(rows, head=("datasets", "verdict", "reason", "first step", "old -> new", "example"), right=(0,))
+    yield from table(rows, head=("datasets", "verdict", "reason", "first step", "old -> new", "example"), right=(0,))
 
 
 def _reason_cells(row: ReasonRow) -> list[str]:
@@ -81,7 +82,7 @@ def _published(summary: Summary) -> Iterator[str]:
         [row.dataset, row.restart, duration_text(row.seconds), size_text(row.bytes_written), row.version]
         for row in summary.published.rows
     ]
-    yield from _table(rows, head=("dataset", "first step", "time", "written", "version"), right=(2, 3))
+    yield from table(rows, head=("dataset", "first step", "time", "written", "version"), right=(2, 3))
 
 
 def _problems(summary: Summary) -> Iterator[str]:
@@ -123,7 +124,7 @@ def throughput_text(summary: Summary) -> str:
 
 def _again(summary: Summary) -> Iterator[str]:
     if summary.failed or not summary.closes:
-        yield "Go on with this plan, or try again what failed:"
+        yield "Go on with this plan, or try again what failed:" if summary.failed else "Go on with this plan:"
         yield f"  {summary.command}"
 
 
@@ -132,7 +133,7 @@ def _pairs(*pairs: tuple[str, str]) -> Iterator[str]:
     yield from (f"  {name:<{width}}  {value}" for name, value in pairs)
 
 
-def _table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), right: Sequence[int] = ()) -> Iterator[str]:
+def table(rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), right: Sequence[int] = ()) -> Iterator[str]:
     """Align columns; all but the last are as wide as their widest cell and no wider than a limit."""
     if not rows:
         return

@@ -21,11 +21,14 @@ from reprocess.reporting.wording import plain
 T = TypeVar("T")
 
 REMAINDER = "remainder"
-"""What the candidates without a terminal class are counted as."""
+"""What the candidates without a terminal class are counted as once a campaign has ended."""
+
+TO_DO = "still to do"
+"""What they are counted as before that."""
 
 _BEFORE = ("current", "published", "unchanged", "held-back")
 _AFTER = ("unsupported", "deferred", "cancelled")
-_WORKED = ("published", "unchanged", "held-back")
+WORKED = ("published", "unchanged", "held-back")
 _PER_OBJECT = ("raw-changed", "product-missing", "product-damaged")
 
 _ADVICE = {
@@ -161,6 +164,10 @@ class Summary:
     reasons, published : Listing
     problems : tuple of ProblemGroup
     effort : Effort
+    ended : bool
+        Whether a run has come to its end.
+    to_do : int
+        Candidates that a campaign that has not ended has still to do; they are no remainder.
     """
 
     archive: str
@@ -180,11 +187,13 @@ class Summary:
     published: Listing[PublishedRow]
     problems: tuple[ProblemGroup, ...]
     effort: Effort
+    ended: bool = True
+    to_do: int = 0
 
     @property
     def closes(self) -> bool:
         """Whether every candidate ended in exactly one class."""
-        return self.remainder.total == 0
+        return not self.remainder.total and not self.to_do
 
     @property
     def failed(self) -> int:
@@ -204,6 +213,7 @@ def summarise(
     archive: str,
     products: Mapping[str, Sequence[File]] | None = None,
     wall_seconds: float | None = None,
+    ended: bool = True,
     rows: int = 200,
     examples: int = 5,
 ) -> Summary:
@@ -221,16 +231,20 @@ def summarise(
         Files of the published versions, from their manifests.
     wall_seconds : float, optional
         Duration of the campaign.
+    ended : bool
+        Whether a run has come to its end: until then candidates without a class are still to do, after it they break
+        the closing sum.
     rows, examples : int
         Rows of a table, and examples of a class, that are listed; counts are always exact.
     """
     every = tuple(outcomes)
     closing = ledger.close(plan, every)
+    broken = {*closing.pending, *closing.strangers} if ended else {*closing.strangers}
     work = add_up(every)
     worked = {
         item.dataset: _mode(item)
         for item in plan.items
-        if item.dataset in work and closing.classes.get(item.dataset) in _WORKED
+        if item.dataset in work and closing.classes.get(item.dataset) in WORKED
     }
     return Summary(
         archive=plain(archive),
@@ -243,13 +257,15 @@ def summarise(
         target="\n".join(map(plain, plan.target.strip().splitlines())),
         candidates=plan.candidates,
         classes=_count_classes(closing),
-        remainder=_listing([plain(dataset) for dataset in sorted({*closing.pending, *closing.strangers})], rows),
-        modes=_count_modes(plan, closing),
+        remainder=_listing([plain(dataset) for dataset in sorted(broken)], rows),
+        modes=_count_modes(plan, closing, REMAINDER if ended else TO_DO),
         verdicts=counts(plan)["verdict"],
         reasons=_listing(_reasons(plan), rows),
         published=_published(plan, closing, work, products or {}, rows),
         problems=_problems(plan, closing, work, examples),
         effort=measure(every, work, worked, wall_seconds=wall_seconds),
+        ended=ended,
+        to_do=0 if ended else len(closing.pending),
     )
 
 
@@ -265,7 +281,8 @@ def _rank(outcome_class: str) -> tuple[int, str]:
     return len(_BEFORE), outcome_class
 
 
-def _is_failure(outcome_class: str) -> bool:
+def is_failure(outcome_class: str) -> bool:
+    """Whether a class that a candidate can end in is one of failure."""
     return outcome_class not in _BEFORE + _AFTER
 
 
@@ -279,10 +296,10 @@ def _mode(item: Item) -> tuple[str, str]:
     return plain(header.get("INSTRUME", "unknown")), plain(header.get("EXP_TYPE", "unknown"))
 
 
-def _count_modes(plan: Plan, closing: ledger.Summary) -> tuple[ModeRow, ...]:
+def _count_modes(plan: Plan, closing: ledger.Summary, open_class: str) -> tuple[ModeRow, ...]:
     found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for item in plan.items:
-        found[_mode(item)][plain(closing.classes.get(item.dataset, REMAINDER))] += 1
+        found[_mode(item)][plain(closing.classes.get(item.dataset, open_class))] += 1
     for each in plan.settled:
         found[plain(each.instrument or "unknown"), plain(each.exp_type or "unknown")]["current"] += len(each.datasets)
     return tuple(ModeRow(*mode, counts=dict(some), total=some.total()) for mode, some in sorted(found.items()))
@@ -358,7 +375,7 @@ def _problems(plan: Plan, closing: ledger.Summary, work: Mapping[str, Tally], li
     return tuple(
         ProblemGroup(
             outcome_class=plain(name),
-            failure=_is_failure(name),
+            failure=is_failure(name),
             advice=_ADVICE.get(name, _GENERAL_ADVICE),
             examples=Listing(
                 tuple(
@@ -368,7 +385,7 @@ def _problems(plan: Plan, closing: ledger.Summary, work: Mapping[str, Tally], li
                 len(groups[name]),
             ),
         )
-        for name in sorted(groups, key=lambda name: (not _is_failure(name), _rank(name)))
+        for name in sorted(groups, key=lambda name: (not is_failure(name), _rank(name)))
     )
 
 

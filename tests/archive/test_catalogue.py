@@ -36,6 +36,16 @@ class TestCatalogue:
         assert [key for key in archive.reads if "program=" in key] == [found.generation.parts["objects"]["05678"].key]
         assert next(found.batches(["09999"]))[0].num_rows == 0
 
+    def test_datasets(self, raw, archive):
+        """The names of a program are those of its Level 1b objects; products of others have none of their own."""
+        fill(raw, [dataset(1), dataset(2), dataset(1, "05678")])
+        for stamp in list(raw.list()):
+            raw.put(stamp.key.replace("_uncal", "_rate"), raw.get(stamp.key).data)
+        found = scan.scan([raw], archive).catalogue
+
+        assert sorted(found.datasets("01234")) == [dataset(1), dataset(2)]
+        assert found.datasets("09999") == []
+
     def test_a_reader_keeps_its_generation(self, raw, archive):
         """What a reader opened stays as it was while scans go on."""
         fill(raw, [dataset(1)])

@@ -35,7 +35,7 @@ class TestTake:
         names = [
             raw_key(dataset(1)),
             raw_key(dataset(1), "rate"),
-            raw_key(dataset(1), "cal"),
+            raw_key(dataset(1), "i2d"),
             "a_uncal.fits",
             "b.txt",
             "c.jpg",
@@ -46,7 +46,7 @@ class TestTake:
         taken = inventory.take([raw], CountingStore(), KeyPattern())
 
         catalogued = sum(map(len, taken.objects.values()))
-        assert (catalogued, len(taken.unparsable), taken.ignored) == (2, 1, {"cal": 1, "other": 2})
+        assert (catalogued, len(taken.unparsable), taken.ignored) == (2, 1, {"i2d": 1, "other": 2})
 
 
 class TestDigest:

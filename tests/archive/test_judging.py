@@ -4,6 +4,7 @@ import io
 
 import asdf
 import pytest
+from astropy.io import fits
 
 from reprocess import errors
 from reprocess.archive import fingerprint, keys, scan
@@ -111,7 +112,8 @@ class TestJudgeArchive:
         (renamed,) = world.judge("jwst_9003.pmap")
 
         (reason,) = stale.verdict.reasons
-        assert (reason.kind, reason.reference_type, stale.verdict.restart) == ("reference", "dark", "dark_current")
+        assert (reason.kind, reason.reference_type, reason.step) == ("reference", "dark", "dark_current")
+        assert stale.verdict.restart == "detector1"
         assert (renamed.verdict.state, renamed.verdict.restart) == ("stale-in-name-only", None)
 
     def test_raw_replaced(self, world):
@@ -131,7 +133,7 @@ class TestJudgeArchive:
         (other,) = world.judge(parameters={"jump": {"rejection_threshold": 5.0}})
 
         assert same.verdict.state == "current"
-        assert (other.verdict.reasons[0].new, other.verdict.restart) == ("rejection_threshold=5.0", "jump")
+        assert (other.verdict.reasons[0].new, other.verdict.reasons[0].step) == ("rejection_threshold=5.0", "jump")
 
     def test_each_file_is_mirrored_once(self, world):
         """Many exposures with the same files cost one copy of each, and a second judgement reads the index only."""
@@ -355,3 +357,92 @@ class TestResolveParameters:
         assert type(found["saturation"]["n_pix_grow_sat"]) is int
         with pytest.raises(errors.TargetError, match="type int"):
             resolve_parameters(detector1.NEAR_INFRARED, {"saturation": {"n_pix_grow_sat": 2.5}})
+
+
+FLATS = {"flat": "jwst_nircam_flat_0001.fits", "distortion": "jwst_nircam_distortion_0001.asdf"}
+
+
+class TestStage2:
+    """`survey` of an archive that holds products of stage 2."""
+
+    @pytest.fixture
+    def flats(self, world):
+        """Two contexts that differ in a flat, and one that differs from the first in nothing but its names."""
+        changed = {**FLATS, "flat": "jwst_nircam_flat_0002.fits"}
+        small_rules.add_context(world.references, "jwst_9004.pmap", more=FLATS)
+        small_rules.add_context(world.references, "jwst_9005.pmap", more=changed)
+        small_rules.add_context(world.references, "jwst_9006.pmap", more=FLATS)
+        fill(world.raw, [dataset(number) for number in (1, 2, 3)])
+        for one in world.judge("jwst_9004.pmap"):
+            world.publish(one)
+        return world
+
+    @staticmethod
+    def add_cal(world, number, level="cal"):
+        """Put a product that the official pipeline made of what the first context selects."""
+        files_read = {f"R_{kind.upper()[:6]}": small_rules.file_name(kind) for kind in small_rules.TYPES}
+        header = fits.Header(
+            {**files_read, "CAL_VER": "3.0.0", "R_FLAT": FLATS["flat"], "R_DISTOR": FLATS["distortion"]}
+        )
+        image = fits.ImageHDU(files.planes().sci, name="SCI")
+        world.raw.put(raw_key(dataset(number), level), files.to_bytes([fits.PrimaryHDU(header=header), image]))
+
+    def test_only_a_flat(self, flats):
+        """A context that changes only a flat touches who has used one, and there only stage 2, which is not built."""
+        self.add_cal(flats, 1)
+        self.add_cal(flats, 2, level="calints")
+
+        before = {one.entry.dataset: one for one in flats.judge("jwst_9004.pmap")}
+        after = {one.entry.dataset: one for one in flats.judge("jwst_9005.pmap")}
+
+        assert {one.verdict.state for one in before.values()} == {"current"}
+        assert after[dataset(3)].verdict.state == "current"
+        for number in (1, 2):
+            found = after[dataset(number)]
+            (reason,) = found.verdict.reasons
+            assert (found.verdict.state, found.verdict.restart) == ("stale", "image2")
+            assert (reason.kind, reason.step, reason.reference_type) == ("reference", "flat_field", "flat")
+            assert found.failure_class == "unsupported"
+            assert dataset(number) in found.failure
+
+    def test_only_names(self, flats):
+        """A context whose rules select the same files plans nothing."""
+        self.add_cal(flats, 1)
+
+        assert {one.verdict.state for one in flats.judge("jwst_9006.pmap")} == {"current"}
+
+    def test_of_others_alone(self, world):
+        """Without any version of ours, products of others are judged alike, with or without their rate product."""
+        small_rules.add_context(world.references, "jwst_9004.pmap", more=FLATS)
+        small_rules.add_context(
+            world.references, "jwst_9005.pmap", more={**FLATS, "flat": "jwst_nircam_flat_0002.fits"}
+        )
+        fill(world.raw, [dataset(1), dataset(2)])
+        for number, level in ((1, "rate"), (1, "cal"), (2, "cal")):
+            self.add_cal(world, number, level)
+
+        before, after = (world.judge(name) for name in ("jwst_9004.pmap", "jwst_9005.pmap"))
+
+        assert [one.verdict.state for one in before] == ["current", "current"]
+        assert [one.verdict.restart for one in after] == ["image2", "image2"]
+
+
+def test_a_file_that_was_only_renamed(world):
+    """Products of others are held against what was in the file that they were made with, which is read once."""
+    small_rules.add_files(world.references, ["gain"], 2, history=["the same pixels again"])
+    small_rules.add_files(world.references, ["gain"], 3, seed=7)
+    for number in (2, 3):
+        small_rules.add_context(world.references, f"jwst_900{number}.pmap", {"gain": number})
+    fill(world.raw, [dataset(1), dataset(2)])
+    for number in (1, 2):
+        TestStage2.add_cal(world, number, "rate")
+
+    same = world.judge("jwst_9002.pmap")
+    world.references.reads.clear()
+    again = world.judge("jwst_9002.pmap")
+    other = world.judge("jwst_9003.pmap")
+
+    assert {one.verdict.state for one in (*same, *again)} == {"stale-in-name-only"}
+    assert {one.verdict.state for one in other} == {"stale"}
+    assert not any("gain_0001" in key for key in world.references.reads)
+    assert [stamp.key for stamp in world.archive.list("references/index/") if "gain_0001" in stamp.key] == []

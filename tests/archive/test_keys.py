@@ -93,3 +93,40 @@ class TestPointerDataset:
         assert keys.pointer_dataset("pointers/jw01.json") == "jw01"
         assert keys.pointer_dataset("pointers/a/jw01.json") is None
         assert keys.pointer_dataset("pointers/jw01.txt") is None
+
+
+class TestMeant:
+    """`keys.meant`."""
+
+    @pytest.mark.parametrize("key", PUBLIC)
+    @pytest.mark.parametrize("place", ["", "s3://bucket/some/where/"])
+    def test_of_a_key(self, key, place):
+        """The dataset of a key or URL is among what is meant, and what was written comes first."""
+        found = keys.meant(place + key, KeyPattern())
+
+        assert found[0] == place + key
+        assert PUBLIC[key][0] in found
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "d_1_uncal.fits",
+            "d_1_uncal.fits.gz",
+            "x/d_1_cal.fits",
+            "d_1_rate",
+            "pointers/d_1.json",
+            "products/d_1/v/m.json",
+        ],
+    )
+    def test_other_names(self, text):
+        """Names that no pattern knows are taken apart, and files of ours are known."""
+        assert "d_1" in keys.meant(text, KeyPattern("(?P<dataset>-)(?P<level>-)"))
+
+    def test_a_dataset_is_left_as_it_is(self):
+        """A part of a name is nobody's dataset."""
+        assert keys.meant("jw01234001001_02101_00001_nrca1", KeyPattern()) == ("jw01234001001_02101_00001_nrca1",)
+
+    @pytest.mark.parametrize("text", ["", "/", "//", "_"])
+    def test_of_nothing(self, text):
+        """An empty part is no dataset."""
+        assert all(keys.meant(text, KeyPattern()))

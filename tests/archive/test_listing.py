@@ -95,7 +95,7 @@ class TestPages:
 
         assert len(found) == 900
         begun = [after for after in store.lists if after]
-        assert 2 <= len(begun) == len(set(begun)) <= 10
+        assert 2 <= len(begun) == len(set(begun)) <= 20  # how many depends on which thread is first
 
     def test_local_directories_are_walked_once(self, tmp_path, monkeypatch):
         """Where no server answers, more than one listing would be work for nothing."""

@@ -89,6 +89,7 @@ class TestPointers:
         said = {
             **{"version": "v-2", "software": "0.1", "context": "jwst_0541.pmap", "recipe": "[]", "left": ("v-1",)},
             **{"raw": {"location": "s3://r", "key": "k", "size": 5, "etag": "e"}, "equivalents": ("q", "r")},
+            "created": "2026-01-01T00:00:00.000",
         }
         pointers = [
             Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', **said),
@@ -97,3 +98,12 @@ class TestPointers:
         ]
 
         assert partition.pointers_from_parquet(partition.pointers_to_parquet(pointers), name="p") == pointers
+
+    def test_of_an_earlier_scan(self):
+        """Pointers of a partition that does not tell their creation are read; it is unknown."""
+        made = [Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', created="2026-01-01T00:00:00.000")]
+        earlier = partition.pointer_table(made).drop_columns("created")
+        joined = partition.joined([earlier, partition.pointer_table(made)])
+
+        assert [one.created for one in partition.pointers(earlier)] == [""]
+        assert [one.created for one in partition.pointers(joined)] == ["", made[0].created]

@@ -154,14 +154,14 @@ class TestScan:
         """A Level 1b file without a name is a candidate with its reason, unread; other strangers are only counted."""
         raw.put("odd_uncal.fits", b"x")
         raw.put("notes.txt", b"x")
-        raw.put(raw_key(dataset(1), "cal"), b"x")
+        raw.put(raw_key(dataset(1), "i2d"), b"x")
 
         done = scan.scan([raw], archive)
 
         (entry,) = done.catalogue.entries()
         assert entry.error_class == "bad-data"
         assert "odd_uncal.fits" in entry.error
-        assert done.ignored == {"other": 1, "cal": 1}
+        assert done.ignored == {"other": 1, "i2d": 1}
         assert (done.unreadable, dict(raw.reads)) == (1, {})
 
     def test_what_only_a_judgement_can_refuse(self, raw, archive):

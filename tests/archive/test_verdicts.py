@@ -110,6 +110,8 @@ def test_the_same_as_one_exposure_at_a_time(world, context, parameters):
     world.raw.put(raw_key(dataset(6), "rate"), files.to_bytes(fits_rate()))
     world.raw.put(raw_key(dataset(3), "rate"), files.to_bytes(fits_rate()))
     world.raw.put(raw_key(dataset(7), "rateints"), b"no FITS")
+    for number, level in ((1, "cal"), (2, "calints"), (6, "cal"), (8, "cal")):
+        world.raw.put(raw_key(dataset(number), level), files.to_bytes(fits_rate()))
     found = every_verdict(judged(world, context, parameters))
 
     assert found == one_by_one(world, context, parameters)

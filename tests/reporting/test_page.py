@@ -117,6 +117,17 @@ def test_remainder_is_shown():
     assert "<code>jw03</code>" in text
 
 
+def test_what_is_still_to_do_is_no_alarm():
+    """Before the end of a campaign its page says how many are to do, with no alarm and no list of names."""
+    unfinished = report.summarise(plan(item("done"), item("open")), [outcome("done")], archive="x", ended=False)
+    text = page.render(unfinished)
+
+    assert "The campaign has not ended: 1 of 2 candidates are still to do" in text
+    assert 'role="alert"' not in text
+    assert "<code>open</code>" not in text
+    assert "still to do: 1" in text
+
+
 def test_limited_tables_say_so():
     """A table of many rows shows the first ones and the exact count."""
     names = [f"d{number:03}" for number in range(250)]

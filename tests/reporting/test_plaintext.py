@@ -38,6 +38,21 @@ def test_open_sum_is_loud():
     assert "    lost\n" in found
 
 
+def test_a_campaign_that_has_not_ended_is_no_alarm():
+    """Before the end it is said how many are still to do, and how to go on; only after it a remainder is an alarm."""
+    found = text(plan(item("done"), item("open")), [outcome("done")], ended=False)
+
+    assert "So far: 2 candidates\n  published    1\n  still to do  1\n" in found
+    assert "The campaign has not ended." in found
+    assert "DOES NOT CLOSE" not in found
+    assert "reprocess run" in found
+
+
+def test_a_stranger_is_loud_at_any_time():
+    """An outcome of a dataset that the plan does not have is an alarm before the end, too."""
+    assert "THE SUM DOES NOT CLOSE" in text(plan(item("open")), [outcome("stranger")], ended=False)
+
+
 def test_no_control_characters():
     """Whatever a message holds, the text has lines and printable characters only."""
     found = text(plan(item("a")), [outcome("a", "storage", "red \x1b[31m\r\nfake line \x07")])

@@ -41,6 +41,13 @@ class TestClosingSum:
         assert summary.remainder.rows == ("b",)
         assert summary.modes[0].counts == {"published": 1, report.REMAINDER: 1}
 
+    def test_before_the_end_it_is_still_to_do(self):
+        """Until a run has ended such a candidate is still to do and no remainder, though the sum is not closed."""
+        summary = summarise(plan(item("a"), item("b")), [outcome("a")], ended=False)
+
+        assert (summary.to_do, summary.remainder.total, summary.closes, summary.ended) == (1, 0, False, False)
+        assert summary.modes[0].counts == {"published": 1, report.TO_DO: 1}
+
     def test_stranger_is_the_remainder(self):
         """An outcome of a dataset that is no candidate does not close the sum either."""
         summary = summarise(plan(item("a")), [outcome("a"), outcome("z")])
