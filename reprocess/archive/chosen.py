@@ -201,11 +201,10 @@ def _test(values: Any, operator: str, literals: Sequence[where.Literal]) -> Any:
     kind = values.type
     if pa.types.is_integer(kind) and not all(isinstance(one, int) for one in literals):
         kind = pa.float64()
-    if pa.types.is_floating(kind):
-        literals = [float(one) + 0.0 for one in literals]  # 0 is found where -0 is asked for, too
     values = values.cast(kind, safe=False)
     if pa.types.is_floating(kind):
-        values = pc.add(values, 0.0)
+        # Added to 0, -0 is 0: a set would tell them apart.
+        values, literals = pc.add(values, 0.0), [float(one) + 0.0 for one in literals]
     given = pa.array(literals, kind)
     if operator == "in":
         return pc.if_else(values.is_valid(), pc.is_in(values, value_set=given), None)

@@ -267,6 +267,15 @@ class TestBefore:
 
         assert kept.column("dataset").to_pylist() == ["d1"]
 
+    @pytest.mark.parametrize("text", ["EFFINTTM in (0, 5)", "EFFINTTM in (-0.0, 5)", "EFFINTTM = 0", "EFFINTTM = -0.0"])
+    def test_zeros(self, text):
+        """Nought is nought, whatever its sign."""
+        kept, _ = Choice(text).before(
+            table(*(entry(n, {"EFFINTTM": value}) for n, value in enumerate((-0.0, 0.0, 1.0))))
+        )
+
+        assert sorted(kept.column("dataset").to_pylist()) == ["d0", "d1"]
+
     def test_what_only_a_judgement_tells(self):
         """Before judging nothing is left out that might be chosen after it, and all else is."""
         objects = table(entry(1, {"NGROUPS": 1}), entry(2, {"NGROUPS": 2}))
@@ -352,7 +361,7 @@ class TestSurvey:
         assert len(rows_of(surveyed(world, "software = '0.1.0' and context != 'other'"))) == published
 
     def test_a_layout_that_is_not_as_promised(self, world):  # noqa: F811
-        """An exposure that fails for itself, and not with all that are like it, is chosen by the verdict that it gets."""
+        """An exposure that fails for itself, not with all that are like it, is chosen by the verdict that it gets."""
         odd = "jw01234001001_02101_00077_nrca1"
         fill(world.raw, [odd], primary={"NGROUPS": 99})
 
