@@ -79,7 +79,7 @@ def _published(summary: Summary) -> Iterator[str]:
         return
     yield f"Published ({summary.published.extent})"
     rows = [
-        [row.dataset, row.restart, duration_text(row.seconds), size_text(row.bytes_written), row.version]
+        [row.dataset, row.first_step, duration_text(row.seconds), size_text(row.bytes_written), row.version]
         for row in summary.published.rows
     ]
     yield from table(rows, head=("dataset", "first step", "time", "written", "version"), right=(2, 3))

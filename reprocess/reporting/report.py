@@ -105,8 +105,8 @@ class PublishedRow:
     Attributes
     ----------
     dataset, instrument, exp_type, version : str
-    restart : str
-        The earliest step that ran again.
+    first_step : str
+        The first step that what changed affects.
     seconds : float
         Wall seconds of all its units.
     bytes_written : int
@@ -120,7 +120,7 @@ class PublishedRow:
     instrument: str
     exp_type: str
     version: str
-    restart: str
+    first_step: str
     seconds: float
     bytes_written: int
     prefix: str
@@ -358,7 +358,7 @@ def _published_row(item: Item, tally: Tally, products: Mapping[str, Sequence[Fil
         instrument=instrument,
         exp_type=exp_type,
         version=plain(version),
-        restart=plain(item.verdict.restart or ""),
+        first_step=plain(item.verdict.reasons[0].step if item.verdict.reasons else ""),
         seconds=tally.seconds,
         bytes_written=tally.bytes_written,
         prefix=plain(prefix(item.dataset, version)),

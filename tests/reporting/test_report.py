@@ -116,7 +116,7 @@ class TestReasons:
 
 class TestPublished:
     def test_row(self):
-        """A published dataset has its version, restart step, prefix, seconds and files."""
+        """A published dataset has its version, first step, prefix, seconds and files."""
         files = {"a": [File("a_rate.fits", 123, "0" * 64)]}
 
         summary = summarise(
@@ -126,7 +126,7 @@ class TestPublished:
         )
 
         (row,) = summary.published.rows
-        assert (row.version, row.restart, row.seconds) == (VERSION, "superbias", 3.0)
+        assert (row.version, row.first_step, row.seconds) == (VERSION, "superbias", 3.0)
         assert row.prefix == f"products/a/{VERSION}/"
         assert [(file.name, file.size) for file in row.files] == [("a_rate.fits", 123)]
 
