@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import measurement
 from benchmarks.measurement import Result
-from reprocess.archive import answers, cells, partition, recipe, verdicts
+from reprocess.archive import answers, catalogue, cells, partition, recipe, verdicts
 from reprocess.archive.context import Context, load_context
 from reprocess.archive.judging import resolve_parameters
 from reprocess.archive.verdicts import Question
@@ -38,7 +38,7 @@ OLD, NEW = "jwst_0468.pmap", "jwst_0541.pmap"
 CHANGED, CHANGED_IMAP, CHANGED_RULE = "jwst_9541.pmap", "jwst_nircam_9120.imap", "jwst_nircam_dark_9017.rmap"
 AGAIN_ROWS = 10**6
 INSTRUMENTS = ("FGS", "MIRI", "NIRCAM", "NIRISS")
-PROGRAM_ROWS, BATCH_ROWS = 20_000, 1_000_000
+PROGRAM_ROWS, BATCH_ROWS = 20_000, catalogue.BATCH_ROWS
 DAYS = [f"{year}-{month:02d}-{day:02d}" for year in range(2015, 2027) for month in range(1, 13) for day in range(1, 29)]
 MODES = {
     "NIRCAM": ("NRC_IMAGE", ["NRCA1", "NRCA2", "NRCA3", "NRCA4", "NRCALONG", "NRCB1", "NRCB2", "NRCBLONG"]),

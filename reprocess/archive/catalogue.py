@@ -22,7 +22,7 @@ from reprocess.storage.store import Store
 CURRENT = "catalogue/current.json"
 KIND, SCHEMA = "catalogue", 1
 OBJECTS, POINTERS = "objects", "pointers"
-BATCH_ROWS = 1_000_000
+BATCH_ROWS = 100_000  # more are slower: then all memory is fresh
 """Objects that are judged at a time."""
 
 
