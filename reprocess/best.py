@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Row:
 
 
 def read_headers(path: Path) -> Iterator[Header]:
-    """Read FITS keywords, one JSON object in each line.
+    """Read FITS keywords, one JSON object in each line; empty lines at the end are passed over.
 
     Raises
     ------
@@ -53,7 +54,13 @@ def read_headers(path: Path) -> Iterator[Header]:
     """
     try:
         with path.open(encoding="utf-8") as lines:
+            empty = 0
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    empty = empty or number
+                    continue
+                if empty:
+                    raise errors.UsageError(f"{path}, line {empty} is empty. Write one object of FITS keywords a line.")
                 yield _header(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(f"{path}: cannot be read ({error}). Name a file of JSON Lines.") from error
@@ -85,6 +92,7 @@ def best(headers: Iterable[Header], contexts: Sequence[Context], types: str = ""
         ``all`` for every type of the instrument; types separated by commas; empty for those that the steps of stage 1
         read for the type of exposure, and their parameter files.
     """
+    _check_types(contexts, types)
     rest, number = iter(headers), 0
     edges: dict[frozenset[str], tuple[str, ...]] = {}
     while block := list(islice(rest, _ROWS_AT_ONCE)):
@@ -94,6 +102,19 @@ def best(headers: Iterable[Header], contexts: Sequence[Context], types: str = ""
         for row in _block(block, contexts, types, edges[known]):
             number += 1
             yield Row(number, row.references, row.differ, row.problem)
+
+
+def _check_types(contexts: Sequence[Context], types: str) -> None:
+    """Refuse a type that no context names for any instrument."""
+    asked = {kind.strip().lower() for kind in types.split(",") if kind.strip()} - {ALL}
+    if not asked:
+        return
+    instruments = [(context, one) for context in contexts for one in context.instruments() if one != "SYSTEM"]
+    known = frozenset[str]().union(*(context.named(instrument) for context, instrument in instruments))
+    for kind in sorted(asked - known):
+        near = ", ".join(difflib.get_close_matches(kind, known, 3)) or ", ".join(sorted(known)[:5]) + ", ..."
+        names = " and ".join(context.name for context in contexts)
+        raise errors.UsageError(f"--types: {names} have no type {kind!r}. Is it {near}?")
 
 
 def _instrument(header: Header, contexts: Sequence[Context]) -> str | None:

@@ -240,7 +240,8 @@ def _made_again(judgements: Sequence[Judgement], again: Sequence[str]) -> tuple[
 def _damaged(judgement: Judgement) -> Judgement:
     first = judgement.fingerprint[1].step
     reason = Reason("product-damaged", first, old="said by the operator")
-    verdict = Verdict(judgement.entry.dataset, "stale", (reason,), DETECTOR1)
+    known = judgement.verdict.reasons if judgement.verdict.state == "stale" else ()
+    verdict = Verdict(judgement.entry.dataset, "stale", (reason, *known), DETECTOR1)
     return replace(judgement, verdict=verdict, failure_class="", failure="")
 
 

@@ -237,6 +237,8 @@ def plan(
     """  # noqa: D301 (a mark of click)
     from reprocess import campaign, terminal
 
+    if _is_said(ctx, "where") and not where.strip():
+        raise errors.UsageError("--where is empty. Write an expression, or leave it out for the whole archive.")
     opened = _open(ctx, archive, workers=workers)
     wanted = _read_target(ctx, target)
     with terminal.progress("judging", enabled=not as_json) as progress:
@@ -394,7 +396,7 @@ def _check_selection(
     found = upkeep.check(opened, contexts, count, seed=rest["seed"], references=place)
     for each in found:
         click.echo(json.dumps(asdict(each), sort_keys=True) if as_json else upkeep.agreement_text(each))
-    sys.exit(EXIT_DAMAGE if any(each.differences for each in found) else 0)
+    sys.exit(EXIT_DAMAGE if any(each.differences or not each.decided for each in found) else 0)
 
 
 @references.command(short_help="Copy every file that a target needs into the archive.")

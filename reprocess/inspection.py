@@ -91,7 +91,10 @@ def explain(archive: Archive, text: str, target: Target | None = None) -> Accoun
         made, item = campaign.judge_one(archive, dataset, target)
     if item is None or made is None:
         raise errors.UsageError(f"{dataset} is no longer in the catalogue. Scan again.")
-    pointer, _ = pointers.read(archive.store, dataset)
+    try:
+        pointer, _ = pointers.read(archive.store, dataset)
+    except errors.DamagedRecord:
+        pointer = None  # the judgement says so
     return Account(item, made, kept, pointer, _elsewhere(known, dataset), archive.store.url)
 
 

@@ -144,7 +144,11 @@ def _work(account: Account) -> Iterator[str]:
         restart = item.verdict.restart
         yield f"  {_RESTARTS.get(restart or '', f'Work would begin with {restart}')}{_first(item)}."
         yield f"  The new version would be {item.version}."
-        command = f"run {account.archive} {plan.digest[:16]}" if account.kept else f"plan {account.archive}"
+        command = (
+            f"run {account.archive} {plan.digest[:16]}"
+            if account.kept
+            else f"plan {account.archive} --target TARGET.toml"
+        )
         yield f"  To do it: reprocess {command}"
 
 

@@ -116,6 +116,8 @@ def agreement_text(found: Agreement) -> str:
         lines.append(f"  {one.dataset} {one.type}: {one.ours or 'no file'}, crds says {one.crds or 'no file'}")
     if len(found.differences) > _EXAMPLES:
         lines.append(f"  ... and {len(found.differences) - _EXAMPLES:,} more; --json lists all")
+    if not found.decided:
+        lines.append("  Nothing was compared: `reprocess plan` says why these exposures cannot be decided.")
     return "\n".join(lines)
 
 

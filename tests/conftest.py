@@ -1,6 +1,7 @@
 """Fixtures that more than one room uses: an S3 endpoint on loopback, and stores in it."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -13,6 +14,10 @@ from reprocess.storage import Store, open_store
 settings.register_profile("gate", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("gate")
+
+# A shell that starts something in the background has it ignore Ctrl-C, and so would every program that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AMBIENT = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 """What the caller of pytest had set, before fixtures put made-up credentials there."""

@@ -80,3 +80,15 @@ def test_a_line_that_is_no_header_is_named(tmp_path, line):
 
     assert done.exit_code == 2
     assert "line 2" in done.output
+
+
+def test_a_type_that_there_is_not(tmp_path):
+    """A type that no instrument has is refused, with those that are spelt alike."""
+    (tmp_path / "headers.jsonl").write_text('{"INSTRUME": "NIRCAM"}\n')
+    words = ["--context", NEW, "--headers", str(tmp_path / "headers.jsonl"), "--types", "distorsion"]
+    place = ["--references", str(rules.directory()), "--cache-dir", str(tmp_path / "cache")]
+
+    done = CliRunner().invoke(cli.main, ["references", *words, *place])
+
+    assert done.exit_code == cli.EXIT_USAGE
+    assert "distortion" in done.output

@@ -39,7 +39,7 @@ class Agreement:
     rows : int
         Exposures that were looked at.
     comparisons : int
-        Pairs of exposure and type.
+        Pairs of exposure and type, decided or not.
     files : int
         How many of them `crds` selects a file for.
     undecided : int
@@ -53,6 +53,11 @@ class Agreement:
     files: int
     undecided: int
     differences: tuple[Difference, ...]
+
+    @property
+    def decided(self) -> int:
+        """How many pairs were compared."""
+        return self.comparisons - self.undecided
 
 
 def draw(batches: Iterable[tuple[Any, Any]], count: int, *, seed: int) -> Any:  # noqa: ANN401 (pyarrow has no types)

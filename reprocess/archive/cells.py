@@ -7,6 +7,7 @@ each cell costs next to nothing, and each row takes the answer of its cell.
 from __future__ import annotations
 
 import bisect
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reprocess.archive import configurations as settings
+from reprocess.archive import partition
 from reprocess.archive.configurations import Configurations
 from reprocess.archive.context import KEYWORDS, Context, date_text
 from reprocess.archive.instants import UNKNOWN, Instants, instants, seconds_of
@@ -109,6 +111,9 @@ def _text(table: Any, keyword: str) -> Any:  # noqa: ANN401
     if keyword not in table.column_names:
         return pa.nulls(table.num_rows, pa.string())
     array = settings.one_chunk(table.column(keyword))
+    if partition.is_json(table.schema.field(keyword)):
+        texts = [None if text is None else str(json.loads(text)) for text in array.dictionary.to_pylist()]
+        return pa.DictionaryArray.from_arrays(array.indices, pa.array(texts, pa.string()))
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     return array if pa.types.is_string(kind) else array.cast(pa.string())
 

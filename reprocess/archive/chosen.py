@@ -50,6 +50,8 @@ class Choice:
         """
         self._expression = where.parse(text) if text else where.EVERYTHING
         self._every = tuple(where.comparisons(self._expression))
+        for one in self._every:
+            where.check_words(one)
         self._kinds: dict[Comparison, set[str]] = {
             one: set() if one.name in keywords.KEPT else {"number" if one.name == "size" else "text"}
             for one in self._every

@@ -187,6 +187,10 @@ class Context:
         kinds = self._imap(instrument).get_filekinds()
         return tuple(sorted(kind for kind in kinds if self.rule(instrument, kind) is not None))
 
+    def named(self, instrument: str) -> frozenset[str]:
+        """List all types that the context names for an instrument, not applicable ones among them."""
+        return frozenset(self._imap(instrument).get_filekinds())
+
     def parameter_types(self, header: Header) -> tuple[str, ...]:
         """List the types of parameter files (``pars-...``) that the context has rules on for an instrument."""
         instrument = _condition(header.get("INSTRUME", UNDEFINED))

@@ -210,10 +210,13 @@ def _records_files(header: Header, wanted: Wanted) -> bool:
 
 def _other_file(header: Header, step: Step, kind: str, new: str | None) -> Iterator[Reason]:
     keyword = reference_keyword(kind)
-    if keyword in header:  # else nothing was recorded, so nothing can be said
+    if keyword in header:
         old = reference_name(header[keyword])
         if old != new:
             yield Reason("reference", step.name, kind, old, new)
+    elif new is not None and _status(header, step) == "COMPLETE":
+        text = f"its header has no {keyword}, so nobody knows which {kind} file was read"
+        yield Reason("undecidable", step.name, kind, old=text)
 
 
 def _later_reasons(header: Header, later: Later) -> Iterator[Reason]:

@@ -221,18 +221,28 @@ def _judgement(judged: Judged, entry: CatalogueEntry, row: int, pointer: Pointer
         return Judgement(
             entry, verdicts.undecided(entry.dataset, problem[0]), failure_class=problem[0], failure=problem[1]
         )
-    only_later = verdict.restart == IMAGE2
+    failure_class, failure = _obstacle(verdict, pointer)
     return Judgement(
         entry=entry,
         verdict=verdict,
-        failure_class=errors.Unsupported.outcome_class if only_later else "",
-        failure=stage2.not_built(entry.dataset) if only_later else "",
+        failure_class=failure_class,
+        failure=failure,
         references=tuple(recipe.files[kind] for kind in sorted(recipe.files)),
         parameters=recipe.parameters,
         fingerprint=recipe.wanted(fingerprint.raw_version(entry), software).fingerprint,
         locality=detector1.locality(recipe.steps, recipe.parameters),
         pointer=pointer,
     )
+
+
+def _obstacle(verdict: Verdict, pointer: Pointer | None) -> tuple[str, str]:
+    """Return why a candidate that could be calibrated is not: a class and a sentence; both empty if it is."""
+    if pointer is not None and pointer.error is not None:
+        advice = f"Look at it, then delete {pointer.key}: the dataset is published again, without its history."
+        return errors.PublicationError.outcome_class, f"{verdict.dataset}: {pointer.error} {advice}"
+    if verdict.restart == IMAGE2:
+        return errors.Unsupported.outcome_class, stage2.not_built(verdict.dataset)
+    return "", ""
 
 
 def _problem(judged: Judged, entry: CatalogueEntry, row: int) -> tuple[str, str] | None:

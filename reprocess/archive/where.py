@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reprocess import errors
+from reprocess.exposure import DETECTOR1, IMAGE2
 from reprocess.formats import keywords
 
 Literal = str | int | float | bool
@@ -82,6 +83,11 @@ class Or:
 
 Expression = Comparison | Not | And | Or
 EVERYTHING = And(())
+
+_STATES = ("current", "missing", "stale", "stale-in-name-only", "unknown")
+_KINDS = ("parameter", "product-damaged", "product-missing", "raw-changed", "reference", "software", "undecidable")
+_WORDS = {"verdict": _STATES, "restart": (DETECTOR1, IMAGE2), "reason": _KINDS}
+"""Values that there are of what only a judgement tells."""
 
 _DEEPEST = 50
 _KEYWORDS = frozenset(("and", "or", "not", "in", "like", "is", "null", "true", "false"))
@@ -271,6 +277,26 @@ class _Parser:
         if self._skip("false"):
             return False
         raise self._expected("a text in quotes, a number, true or false")
+
+
+def check_words(comparison: Comparison) -> None:
+    """Refuse a verdict, a reason or a place to begin that no judgement can tell.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    known = _WORDS.get(comparison.name, ()) if comparison.operator in ("=", "in") else ()
+    for value in comparison.values if known else ():
+        # A reason may be followed by the type of the reference file.
+        kind, colon, rest = str(value).partition(": ") if comparison.name == "reason" else (value, "", "")
+        if isinstance(value, str) and (kind not in known or (colon and not rest)):
+            more = ", or one with the type of its file as in 'reference: dark'" if comparison.name == "reason" else ""
+            raise errors.UsageError(
+                f"--where, position {comparison.position}: {comparison.name} is never {value!r}. "
+                f"It is {', '.join(known)}{more}."
+            )
 
 
 def kind_of(value: Literal) -> str:

@@ -42,7 +42,7 @@ _ADVICE = {
     "own-error": "A defect of this package. Report the message together with the plan's digest.",
     "usage": "The request is wrong. The message says which option, setting or target to change.",
     "held-back": "The new version differs by more than the budget allows. Look, then accept or reject it.",
-    "unsupported": "Stage 1 does not calibrate exposures of this kind. Nothing has to be done.",
+    "unsupported": "This version does not calibrate them; the message of each says what can be done.",
     "deferred": "A budget or limit was reached. Run the same plan again to go on.",
     "cancelled": "The campaign was cancelled before this was done. Run the same plan again to go on.",
 }

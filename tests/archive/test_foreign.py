@@ -305,3 +305,13 @@ class TestInNameOnly:
         verdict = staleness.judge("d", target, products=[rate, cal(R_GAIN="jwst_gain_0.fits")])
 
         assert (verdict.restart, verdict.reasons) == (IMAGE2, TestStage2.CHANGED)
+
+
+def test_a_file_that_was_not_recorded():
+    """A step that ran, and of which the header does not say with which file, leaves the verdict open."""
+    header = {**{key: value for key, value in THEIRS.items() if key != "R_GAIN"}, "S_JUMP": "COMPLETE"}
+
+    verdict = staleness.judge("d", wanted(), products=[product(**header)])
+
+    assert (verdict.state, [reason.kind for reason in verdict.reasons]) == ("unknown", ["undecidable"])
+    assert "R_GAIN" in verdict.reasons[0].old

@@ -446,3 +446,27 @@ def test_a_file_that_was_only_renamed(world):
     assert {one.verdict.state for one in other} == {"stale"}
     assert not any("gain_0001" in key for key in world.references.reads)
     assert [stamp.key for stamp in world.archive.list("references/index/") if "gain_0001" in stamp.key] == []
+
+
+def test_one_odd_date_harms_no_other(world):
+    """A date that one header has as a number is that exposure's problem alone."""
+    fill(world.raw, [dataset(1), dataset(2)])
+    fill(world.raw, [dataset(3)], primary={"DATE-OBS": 20220712})
+    fill(world.raw, [dataset(4)], primary={"TIME-OBS": 5})
+
+    found = {one.entry.dataset: one for one in world.judge()}
+
+    assert {found[dataset(number)].verdict.state for number in (1, 2)} == {"missing"}
+    assert {found[dataset(number)].failure_class for number in (1, 2)} == {""}
+    assert {found[dataset(number)].failure_class for number in (3, 4)} == {"bad-data"}
+
+
+def test_a_damaged_pointer_is_not_worked_on(world):
+    """What readers see cannot be told, so nothing may be published: the plan says so, before any work."""
+    fill(world.raw, [dataset(1)])
+    world.archive.put(f"pointers/{dataset(1)}.json", b"{")
+
+    (found,) = world.judge()
+
+    assert (found.verdict.state, found.failure_class) == ("unknown", "publication")
+    assert f"pointers/{dataset(1)}.json" in found.failure

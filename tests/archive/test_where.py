@@ -382,8 +382,8 @@ class TestSurvey:
 
     def test_another_kind(self, world):  # noqa: F811
         """A comparison with a value of another kind than the column has is a wrong request, whatever else it says."""
-        with pytest.raises(errors.UsageError, match="position 26: NGROUPS is a number"):
-            surveyed(world, "verdict = 'of a kind' or NGROUPS = 'x'")
+        with pytest.raises(errors.UsageError, match="position 24: NGROUPS is a number"):
+            surveyed(world, "verdict = 'unknown' or NGROUPS = 'x'")
 
 
 def test_no_pattern_of_a_regular_expression():
@@ -397,3 +397,17 @@ def test_no_pattern_of_a_regular_expression():
     }
 
     assert kept == {"a.c": ["a.c"], "a+c_": ["a+c\n"], "(%": ["(a"], r"a\c": ["a\\c"], "%": values}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("verdict = 'stal'", "stale"),
+        ("reason in ('reference:dark')", "reference: dark"),
+        ("restart = 'jump'", "image2"),
+    ],
+)
+def test_words_that_no_judgement_tells(text, named):
+    """A typing error in a verdict, a reason or a place to begin is told, instead of choosing nothing for ever."""
+    with pytest.raises(errors.UsageError, match=named):
+        Choice(text)
