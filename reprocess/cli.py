@@ -72,7 +72,7 @@ def program() -> NoReturn:
     Threads of the S3 client may be about to call into the interpreter; were it taken down in the ordinary way, such a
     call would abort a process that has done its work.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    _heed_interrupts()
     heap.keep_freed()
     code = 0
     try:
@@ -87,6 +87,26 @@ def program() -> NoReturn:
             stream.flush()
     logging.shutdown()
     os._exit(code)
+
+
+def _heed_interrupts() -> None:
+    """Let Ctrl-C and SIGTERM end the program in order, wherever they meet it.
+
+    Python drops what is raised in a finaliser: an interrupt that comes at such a moment is sent once more.
+    """
+
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
+        else:
+            sys.__unraisablehook__(dropped)
+
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGALRM, _terminate)
+    sys.unraisablehook = again
+
+
+_MOMENT_S = 0.01  # until the finaliser has ended
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

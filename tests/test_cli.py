@@ -540,6 +540,24 @@ class TestProcess:
         assert again.returncode == 0, again.stderr
         assert json.loads(again.stdout)["classes"]["published"] == 2
 
+    @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+    def test_an_interrupt_in_a_finaliser(self, number):
+        """An interrupt that meets a finaliser, where Python drops exceptions, ends the program all the same."""
+        program = (
+            "import os, signal, time; from reprocess import cli\n"
+            "class Held:\n"
+            "    def __del__(self):\n"
+            f"        os.kill(os.getpid(), signal.{number})\n"
+            "        time.sleep(0.1)\n"
+            "cli._heed_interrupts()\n"
+            "try:\n"
+            "    held = Held(); del held; time.sleep(30); print('lost')\n"
+            "except KeyboardInterrupt: print('heard')"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+        assert done.stdout == "heard\n"
+
     @pytest.mark.slow
     def test_ends_in_order_after_s3(self, s3_store, s3_endpoint, place, tmp_path):
         """Commands that used S3 end with the code of what they did, time after time."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from reprocess import campaign, cli, errors, upkeep
+from reprocess import campaign, cli, upkeep
 from reprocess.archive import agreement, answers
 from reprocess.settings import CacheSettings
 from reprocess.storage import open_store
@@ -108,15 +108,19 @@ class TestSync:
         assert {item.action for item in made.items} == {"calibrate"}
 
     def test_damaged_rules_in_the_mirror(self, call, tmp_path):
-        """A rule that was changed in the mirror is refused, and named where it is."""
+        """A rule that was changed in the mirror fails the exposures that need it, named where it is, and no others."""
         archive = trips.make()
         call("references", "sync", archive.store.url, "--target", "@first.toml")
         key = next(stamp.key for stamp in archive.store.list("references/rules/") if "nircam_gain" in stamp.key)
         archive.store.put(key, archive.store.get(key).data.replace(b"9001.fits", b"9002.fits"))
         elsewhere = replace(archive.settings, cache=CacheSettings(directory=str(tmp_path / "empty")))
 
-        with pytest.raises(errors.ContextError, match=rf"{key} does not have the sha1sum"):
-            campaign.plan(campaign.open_archive(archive.store.url, elsewhere), trips.target())
+        made = campaign.plan(campaign.open_archive(archive.store.url, elsewhere), trips.target())
+
+        failed = {item.entry.header["INSTRUME"]: item for item in made.items if item.action == "fail"}
+        assert set(failed) == {"NIRCAM"}
+        assert f"{key} does not have the sha1sum" in failed["NIRCAM"].failure
+        assert {item.action for item in made.items} == {"fail", "calibrate"}
 
     def test_missing(self, fresh, call, tmp_path):
         """A file that is not there is named, the exit code is 1, and the others are copied."""

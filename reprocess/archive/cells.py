@@ -66,9 +66,7 @@ def edges_of(contexts: Iterable[Context], instruments: Iterable[str]) -> tuple[s
         edge
         for context in contexts
         for instrument in known
-        if context.knows(instrument)
-        for kind in context.types(instrument)
-        if (rule := context.rule(instrument, kind)) is not None
+        for rule in context.rules_of(instrument)
         for edge in rule.edges
     }
     return tuple(sorted(found))

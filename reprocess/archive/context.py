@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reprocess import errors
-from reprocess.archive.mappings import copy_mappings
+from reprocess.archive.mappings import Copied, copy_mappings
 from reprocess.exposure import Header
 from reprocess.storage.store import Store
 
@@ -130,10 +130,18 @@ class Context:
         How often `crds` was asked so far; other answers came from memory.
     learned : dict of rule's name to dict of Question to Answer
         What it was asked, as far as nobody has kept it.
+    unusable : mapping of (instrument, type) to ContextError
+        Rules that cannot be loaded: whoever asks for one gets its error, and nobody else.
     """
 
-    def __init__(self, name: str, mapping: Any) -> None:  # noqa: ANN401 (crds has no types)
+    def __init__(
+        self,
+        name: str,
+        mapping: Any,  # noqa: ANN401 (crds has no types)
+        unusable: Mapping[tuple[str, str], errors.ContextError] | None = None,
+    ) -> None:
         self.name = name
+        self.unusable = unusable or {}
         self.lookups = 0
         self._mapping = mapping
         self._rules: dict[tuple[str, str], Rule | None] = {}
@@ -185,7 +193,11 @@ class Context:
     def types(self, instrument: str) -> tuple[str, ...]:
         """List all types that the context has rules on for an instrument."""
         kinds = self._imap(instrument).get_filekinds()
-        return tuple(sorted(kind for kind in kinds if self.rule(instrument, kind) is not None))
+        return tuple(
+            sorted(
+                kind for kind in kinds if (instrument, kind) in self.unusable or self.rule(instrument, kind) is not None
+            )
+        )
 
     def named(self, instrument: str) -> frozenset[str]:
         """List all types that the context names for an instrument, not applicable ones among them."""
@@ -236,14 +248,14 @@ class Context:
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the rules of all instruments, by name."""
-        found = {
-            rule.name: rule
-            for instrument in self.instruments()
-            if self.knows(instrument)
-            for kind in self.types(instrument)
-            if (rule := self.rule(instrument, kind)) is not None
-        }
+        found = {rule.name: rule for instrument in self.instruments() for rule in self.rules_of(instrument)}
         return tuple(found[name] for name in sorted(found))
+
+    def rules_of(self, instrument: str) -> tuple[Rule, ...]:
+        """Return the rules of an instrument that can be used; none if the context does not know it."""
+        kinds = self.types(instrument) if self.knows(instrument) else ()
+        found = (self.rule(instrument, kind) for kind in kinds if (instrument, kind) not in self.unusable)
+        return tuple(rule for rule in found if rule is not None)
 
     def _look_up(self, parameters: Mapping[str, str], rule: Rule) -> Answer:
         from crds.core import exceptions
@@ -281,6 +293,8 @@ class Context:
         ContextError
             The context does not know the instrument, or the rule cannot be used.
         """
+        if (instrument, kind) in self.unusable:
+            raise self.unusable[instrument, kind]
         if (instrument, kind) not in self._rules:
             self._rules[instrument, kind] = self._load_rule(instrument, kind)
         return self._rules[instrument, kind]
@@ -312,6 +326,8 @@ class Context:
         return Rule(rmap, rmap.basename, str(rmap.sha1sum), decisive, edges)
 
     def _imap(self, instrument: str) -> Any:  # noqa: ANN401
+        if (instrument, "") in self.unusable:
+            raise self.unusable[instrument, ""]
         try:
             return self._mapping.get_imap(instrument)
         except Exception as error:
@@ -337,21 +353,52 @@ def load_context(references: Store, name: str, cache_dir: Path, mirror: Store | 
     Raises
     ------
     ContextError
-        A mapping is missing, unreadable, or does not have the checksum that it claims.
+        The context is missing, unreadable, or does not have the checksum that it claims. What is wrong with a mapping
+        below it is told to whoever asks for that rule.
     """
-    directory = copy_mappings(references, name, cache_dir, mirror)
+    copied = copy_mappings(references, name, cache_dir, mirror)
     try:
         with _offline():
             from crds.core import rmap
 
-            mapping = rmap.load_mapping(name, path=str(directory))
-            mapping.force_load()
+            mapping = rmap.load_mapping(name, path=str(copied.directory))
+            unusable = _unusable(mapping, copied, references)
     except Exception as error:
-        raise errors.ContextError(
-            f"{name} cannot be loaded from {directory}: {error}. Check the mappings at {references.url}, then remove "
-            "that directory."
-        ) from error
-    return Context(name, mapping)
+        raise _not_loaded(name, error, copied, references) from error
+    return Context(name, mapping, unusable)
+
+
+def _unusable(
+    mapping: Any,  # noqa: ANN401
+    copied: Copied,
+    references: Store,
+) -> dict[tuple[str, str], errors.ContextError]:
+    """Load every rule of a context; return what is wrong with those that cannot be, by instrument and type.
+
+    The type is empty where it is the instrument's list of rules.
+    """
+    unusable: dict[tuple[str, str], errors.ContextError] = {}
+    for instrument, rules in copied.selects.items():
+        if instrument in copied.broken:
+            unusable[instrument, ""] = copied.broken[instrument]
+            continue
+        imap = mapping.get_imap(instrument)
+        for kind, name in rules.items():
+            if name in copied.broken:
+                unusable[instrument, kind] = copied.broken[name]
+                continue
+            try:
+                imap.get_rmap(kind).force_load()
+            except Exception as error:
+                unusable[instrument, kind] = _not_loaded(name, error, copied, references)
+    return unusable
+
+
+def _not_loaded(name: str, error: Exception, copied: Copied, references: Store) -> errors.ContextError:
+    return errors.ContextError(
+        f"{name} cannot be loaded from {copied.directory}: {error}. Check the mappings at {references.url}, then "
+        "remove that directory."
+    )
 
 
 def parameters_of(header: Header) -> dict[str, str]:

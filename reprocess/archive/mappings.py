@@ -8,8 +8,9 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from reprocess import errors
@@ -20,11 +21,32 @@ _PREFIX = "mappings/jwst/"
 _CONTEXT = re.compile(r"[A-Za-z0-9_.-]+\.pmap")
 # What a mapping selects is the value of a key; what it derives from is of its own kind, so no name is taken for it.
 _NAMES = {".imap": re.compile(r"'([A-Za-z0-9_.-]+\.imap)'"), ".rmap": re.compile(r"'([A-Za-z0-9_.-]+\.rmap)'")}
+_ENTRY = {
+    suffix: re.compile(rf"'([A-Za-z0-9_-]+)'\s*:\s*'([A-Za-z0-9_.-]+\{suffix})'") for suffix in (".imap", ".rmap")
+}
 _CHECKSUM = re.compile(r"""^\s*['"]sha1sum['"]\s*:\s*['"]([0-9a-fA-F]{40})['"]""", re.MULTILINE)
 _CONCURRENCY = 16
 
 
-def copy_mappings(references: Store, context: str, cache_dir: Path, mirror: Store | None = None) -> Path:
+@dataclass(frozen=True)
+class Copied:
+    """Mappings of a context that are on this machine.
+
+    Attributes
+    ----------
+    directory : Path
+    selects : mapping of instrument to mapping of type to str
+        Name of the rmap of each type, as the imaps have them; upper and lower case as in rules.
+    broken : mapping of str to ContextError
+        Mappings below the context that cannot be had, by name.
+    """
+
+    directory: Path
+    selects: Mapping[str, Mapping[str, str]]
+    broken: Mapping[str, errors.ContextError]
+
+
+def copy_mappings(references: Store, context: str, cache_dir: Path, mirror: Store | None = None) -> Copied:
     """Copy a context and every mapping below it, as far as they are not here yet.
 
     Mapping files never change under one name, so a file that is here is not read again. Each location of references has
@@ -43,18 +65,26 @@ def copy_mappings(references: Store, context: str, cache_dir: Path, mirror: Stor
 
     Returns
     -------
-    Path
-        The directory that holds the mappings.
+    Copied
+        An imap or rmap that is not in the store, or does not have the checksum that it claims, is told in it.
 
     Raises
     ------
     ContextError
-        The name is none of a context, a mapping is not in the store or does not have the checksum that it claims, or
-        the directory cannot be written.
+        The name is none of a context, the context itself is not in the store or does not have the checksum that it
+        claims, or the directory cannot be written.
     """
-    directory = _directory(references, cache_dir)
-    _texts(_Source(references, mirror), context, directory)
-    return directory
+    directory, broken = _directory(references, cache_dir), dict[str, errors.ContextError]()
+    texts = _texts(_Source(references, mirror), context, directory, broken)
+    imaps = dict(_ENTRY[".imap"].findall(_selector(texts[context])))
+    selects = {
+        instrument: {kind.lower(): rmap for kind, rmap in _ENTRY[".rmap"].findall(_selector(texts.get(imap, "")))}
+        for instrument, imap in imaps.items()
+    }
+    for instrument, imap in imaps.items():
+        if imap in broken:
+            broken[instrument] = broken[imap]
+    return Copied(directory, selects, broken)
 
 
 def mirror_mappings(references: Store, archive: Store, context: str, cache_dir: Path) -> int:
@@ -111,8 +141,13 @@ def _directory(references: Store, cache_dir: Path) -> Path:
     return cache_dir / "mappings" / _label(references)
 
 
-def _texts(source: _Source, context: str, directory: Path) -> dict[str, str]:
-    """Return the text of a context and of every mapping below it, by name; afterwards all are in the directory."""
+def _texts(
+    source: _Source, context: str, directory: Path, broken: dict[str, errors.ContextError] | None = None
+) -> dict[str, str]:
+    """Return the text of a context and of every mapping below it, by name; afterwards all are in the directory.
+
+    What is wrong with one below the context goes into `broken`, or is raised if there is no such dictionary.
+    """
     if not _CONTEXT.fullmatch(context):
         raise errors.ContextError(f"{context!r} is no name of a context such as jwst_0541.pmap. Mend the target.")
     try:
@@ -121,10 +156,23 @@ def _texts(source: _Source, context: str, directory: Path) -> dict[str, str]:
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
             for suffix in (".imap", ".rmap"):
                 names = _named(list(found.values()), suffix)
-                found |= zip(names, pool.map(lambda name: _copy(source, name, directory, context), names), strict=True)
+                copied = pool.map(lambda name: _tried(source, name, directory, context, broken), names)
+                found |= {name: text for name, text in zip(names, copied, strict=True) if text is not None}
     except OSError as error:
         raise errors.ContextError(f"{directory}: {error.strerror}. Name another --cache-dir.") from error
     return found
+
+
+def _tried(
+    source: _Source, name: str, directory: Path, context: str, broken: dict[str, errors.ContextError] | None
+) -> str | None:
+    try:
+        return _copy(source, name, directory, context)
+    except errors.ContextError as error:
+        if broken is None:
+            raise
+        broken[name] = error
+        return None
 
 
 def _named(texts: Sequence[str], suffix: str) -> list[str]:

@@ -220,28 +220,47 @@ class TestLoadContext:
             assert len(store.reads) > 100, number
 
     def test_missing_mapping(self, tmp_path):
-        """A context that is not complete says which mapping is missing, and where it was looked for."""
+        """Whoever asks for a rule that is missing is told which, and where it was looked for; nobody else is."""
         store = CountingStore()
         for path in needed("jwst_0541.pmap"):
             if "dark" not in path.name:
                 store.put(f"mappings/jwst/{path.name}", path.read_bytes())
 
+        loaded = context.load_context(store, "jwst_0541.pmap", tmp_path)
+
         with pytest.raises(errors.ContextError, match=rf"_dark_\d+\.rmap, which is not at {store.url}/mappings/jwst"):
-            context.load_context(store, "jwst_0541.pmap", tmp_path)
+            loaded.rule("NIRCAM", "dark")
+        assert loaded.rule("NIRCAM", "mask") is not None
+        assert "dark" in loaded.types("NIRCAM")
+        assert not [rule for rule in loaded.rules() if "dark" in rule.name]
+
+    def test_missing_instrument(self, tmp_path):
+        """An instrument whose list of rules is missing is told to those who ask for it."""
+        store = CountingStore()
+        for path in needed("jwst_0541.pmap"):
+            if "miri_0" not in path.name or path.suffix != ".imap":
+                store.put(f"mappings/jwst/{path.name}", path.read_bytes())
+        loaded = context.load_context(store, "jwst_0541.pmap", tmp_path)
+
+        with pytest.raises(errors.ContextError, match=r"jwst_miri_\d+\.imap, which is not at"):
+            loaded.rule("MIRI", "dark")
+        assert loaded.rule("NIRCAM", "dark") is not None
+        assert loaded.rules_of("MIRI") == ()
 
     def test_damaged_mapping(self, tmp_path):
-        """A mapping that does not have the checksum that it claims is refused."""
+        """A rule that does not have the checksum that it claims is not used."""
         store = CountingStore()
         for path in needed("jwst_0541.pmap"):
             text = path.read_text()
             store.put(f"mappings/jwst/{path.name}", text.replace("mask_0031", "mask_0030").encode())
 
+        loaded = context.load_context(store, "jwst_0541.pmap", tmp_path)
         with pytest.raises(errors.ContextError, match=r"jwst_nircam_mask_\d+\.rmap at memory.* sha1sum .* Copy it"):
-            context.load_context(store, "jwst_0541.pmap", tmp_path)
+            loaded.rule("NIRCAM", "mask")
         for path in needed("jwst_0541.pmap"):
             store.put(f"mappings/jwst/{path.name}", path.read_bytes())
         # Nothing of the damage stays on this machine.
-        assert context.load_context(store, "jwst_0541.pmap", tmp_path).knows("NIRCAM")
+        assert not context.load_context(store, "jwst_0541.pmap", tmp_path).unusable
 
     def test_checksums_are_never_ignored(self, tmp_path, monkeypatch):
         """A setting of crds that lets damaged rules pass does not count, nor does damage to the copies go unseen."""
@@ -252,18 +271,20 @@ class TestLoadContext:
         (copy,) = tmp_path.rglob("jwst_9001_nircam_gain.rmap")
         copy.write_text(copy.read_text().replace("gain_0001", "gain_0002"))
 
+        loaded = context.load_context(store, "jwst_9001.pmap", tmp_path)
         with pytest.raises(errors.ContextError, match=r"jwst_9001_nircam_gain\.rmap.*remove that directory"):
-            context.load_context(store, "jwst_9001.pmap", tmp_path)
+            loaded.rule("NIRCAM", "gain")
 
     def test_no_checksum(self, tmp_path):
-        """A rule that claims no checksum is refused."""
+        """A rule that claims no checksum is not used."""
         store = CountingStore()
         small_rules.add_context(store)
         key = "mappings/jwst/jwst_9001_nircam_gain.rmap"
         store.put(key, store.get(key).data.replace(b"'sha1sum'", b"'shasum'"))
 
+        loaded = context.load_context(store, "jwst_9001.pmap", tmp_path)
         with pytest.raises(errors.ContextError, match=r"jwst_9001_nircam_gain\.rmap"):
-            context.load_context(store, "jwst_9001.pmap", tmp_path)
+            loaded.rule("NIRCAM", "gain")
 
     @pytest.mark.parametrize("name", ["latest", "../jwst_0541.pmap", "jwst_0541.rmap", ""])
     def test_no_context(self, tmp_path, name):
