@@ -23,7 +23,7 @@ from reprocess.archive.judging import Judgement
 from reprocess.archive.s3_inventory import open_inventory
 from reprocess.execution import executors
 from reprocess.execution.executor import Executor, Task, is_temporary
-from reprocess.exposure import DETECTOR1, Outcome, Reason, Verdict
+from reprocess.exposure import DETECTOR1, IMAGE2, Outcome, Reason, Verdict
 from reprocess.planning import indicator, outline, planner, slabs
 from reprocess.planning import plan as plans
 from reprocess.planning.forecast import Forecast, forecast
@@ -234,7 +234,12 @@ def _made_again(judgements: Sequence[Judgement], again: Sequence[str]) -> tuple[
             f"The catalogue has no dataset {unknown[0]!r} to make again, or --where leaves it out. "
             "Scan first, or check the name."
         )
-    return tuple(_damaged(each) if each.entry.dataset in again and each.fingerprint else each for each in judgements)
+    return tuple(_damaged(each) if each.entry.dataset in again and _can_be_made(each) else each for each in judgements)
+
+
+def _can_be_made(judgement: Judgement) -> bool:
+    """Whether stage 1 can be run; that stage 2 cannot does not matter."""
+    return not judgement.failure_class or judgement.verdict.restart == IMAGE2
 
 
 def _damaged(judgement: Judgement) -> Judgement:

@@ -15,13 +15,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from reprocess import __version__, cli_inspection, errors, heap
+from reprocess import __version__, cli_inspection, cli_references, errors, heap
 from reprocess.cli_options import (
     EXIT_DAMAGE,
     EXIT_DEFECT,
@@ -29,16 +29,17 @@ from reprocess.cli_options import (
     EXIT_INTERRUPTED,
     EXIT_STORAGE,
     EXIT_USAGE,
+    archive_argument,
+    everywhere,
+    is_said,
+    json_flag,
+    open_archive,
+    settings_of,
+    show,
+    target_of,
+    verbosity,
+    with_all,
 )
-from reprocess.cli_options import archive_argument as _archive
-from reprocess.cli_options import everywhere as _everywhere
-from reprocess.cli_options import json_flag as _json
-from reprocess.cli_options import open_archive as _open
-from reprocess.cli_options import settings_of as _settings
-from reprocess.cli_options import show as _show
-from reprocess.cli_options import target_of as _read_target
-from reprocess.cli_options import verbosity as _verbosity
-from reprocess.cli_options import with_all as _with
 
 if TYPE_CHECKING:
     from reprocess.reporting.report import Summary
@@ -146,7 +147,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 @click.group(cls=_Group, epilog=_EPILOG, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="reprocess")
-@_with(_everywhere)
+@with_all(everywhere)
 def main() -> None:
     """Find the stale products of an archive of JWST Level 1b exposures, make them again, publish them whole."""
 
@@ -167,12 +168,12 @@ _cluster = (
 
 
 @main.command(short_help="Make ARCHIVE, the root of everything that is written.")
-@_archive
+@archive_argument
 @click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b files are; may be repeated.")
 @click.option("--raw-anonymous", is_flag=True, help="The raw locations are public: read them without credentials.")
 @click.option("--references", default="", metavar="URL", help="Where references and rules are (a CRDS cache).")
 @click.option("--key-pattern", metavar="REGEX", help="What keys say: groups `dataset`, `level`.")
-@_with(_everywhere)
+@with_all(everywhere)
 @click.pass_context
 def init(
     ctx: click.Context,
@@ -193,12 +194,12 @@ def init(
     made = root.ArchiveRoot(raw=locations, references=campaign.absolute(references) if references else "")
     if key_pattern:
         made = replace(made, key_pattern=key_pattern)
-    campaign.init(archive, made, _settings(ctx))
+    campaign.init(archive, made, settings_of(ctx))
     click.echo(f"{archive} is an archive now. Next: reprocess scan {archive}")
 
 
 @main.command(short_help="Bring the catalogue up to date.")
-@_archive
+@archive_argument
 @click.option(
     "--inventory",
     "inventories",
@@ -206,37 +207,37 @@ def init(
     metavar="URL",
     help="manifest.json of an S3 Inventory (CSV or Parquet): take its bucket's objects from there instead of listing.",
 )
-@_json
-@_with(_everywhere)
+@json_flag
+@with_all(everywhere)
 @click.pass_context
 def scan(ctx: click.Context, archive: str, inventories: tuple[str, ...], as_json: bool) -> None:
     """Bring the catalogue of ARCHIVE up to date: list everything, read the headers of what is new or changed."""
     from reprocess import campaign, terminal
 
     with terminal.progress("scanning", enabled=not as_json) as progress:
-        done = campaign.scan(_open(ctx, archive), progress, inventories=inventories)
-    _show(terminal.scan_record(done), as_json, lambda _: terminal.scan_text(done))
+        done = campaign.scan(open_archive(ctx, archive), progress, inventories=inventories)
+    show(terminal.scan_record(done), as_json, lambda _: terminal.scan_text(done))
 
 
 @main.command(short_help="Judge every exposure; write down what is to be done.")
-@_archive
+@archive_argument
 @click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
 @click.option("--again", multiple=True, metavar="DATASET", help="Make this one again: it is damaged.")
 @click.option("--where", default="", metavar="EXPRESSION", help="Which exposures, for example \"FILTER = 'F200W'\".")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Forecast the wall time on so many workers.")
-@_json
-@_with(_everywhere)
+@json_flag
+@with_all(everywhere)
 @click.pass_context
 def plan(
     ctx: click.Context,
+    /,
     archive: str,
     target: str,
-    references: str | None,
-    again: tuple[str, ...],
     where: str,
     workers: int | None,
     as_json: bool,
+    **rest: Any,  # noqa: ANN401
 ) -> None:
     """Judge every exposure of ARCHIVE against a target, write down what is to be done, and forecast what it costs.
 
@@ -257,12 +258,12 @@ def plan(
     """  # noqa: D301 (a mark of click)
     from reprocess import campaign, terminal
 
-    if _is_said(ctx, "where") and not where.strip():
+    if is_said(ctx, "where") and not where.strip():
         raise errors.UsageError("--where is empty. Write an expression, or leave it out for the whole archive.")
-    opened = _open(ctx, archive, workers=workers)
-    wanted = _read_target(ctx, target)
+    opened = open_archive(ctx, archive, workers=workers)
+    wanted = target_of(ctx, target)
     with terminal.progress("judging", enabled=not as_json) as progress:
-        made = campaign.plan(opened, wanted, references=references, again=again, where=where, progress=progress)
+        made = campaign.plan(opened, wanted, where=where, progress=progress, **rest)
     if as_json:
         for record in terminal.plan_records(made):
             click.echo(json.dumps(record, sort_keys=True))
@@ -271,11 +272,11 @@ def plan(
 
 
 @main.command(short_help="Do what a plan says: calibrate, publish, report.")
-@_archive
+@archive_argument
 @click.argument("digest", metavar="DIGEST")
-@_with(_cluster)
-@_json
-@_with(_everywhere)
+@with_all(_cluster)
+@json_flag
+@with_all(everywhere)
 @click.pass_context
 def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execution: object) -> None:
     """Do what the plan DIGEST says: calibrate, write versions, publish, report.
@@ -285,10 +286,10 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execu
     """
     from reprocess import campaign, terminal
 
-    opened = _open(ctx, archive, **execution)
+    opened = open_archive(ctx, archive, **execution)
     with terminal.progress("calibrating", enabled=not as_json) as progress:
         summary = campaign.run(opened, digest, progress=progress)
-    _show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
+    show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
     sys.exit(_exit_code(summary))
 
 
@@ -311,7 +312,7 @@ for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.ex
 @click.option("--output-dir", required=True, type=click.Path(file_okay=False), help="Where the products go.")
 @click.option("--memory-limit", metavar="SIZE", help="Memory to take at most: 400MB, 2GB, or bytes.")
 @click.option("--threads", type=click.IntRange(min=1, max=256), default=1, show_default=True, help="Bands at a time.")
-@_verbosity
+@verbosity
 def calibrate(
     uncal: str,
     given: tuple[str, ...],
@@ -346,121 +347,8 @@ def calibrate(
         click.echo(path)
 
 
-@main.group(
-    short_help="Show which references a context selects; mirror them (sync); check.", invoke_without_command=True
-)
-@click.option("--context", "contexts", multiple=True, metavar="NAME", help="A .pmap; give two to compare.")
-@click.option("--headers", type=click.Path(dir_okay=False), help="JSON Lines: FITS keywords, a header a line.")
-@click.option("--references", envvar="CRDS_PATH", metavar="URL", help="Where the rules are (else CRDS_PATH).")
-@click.option("--types", default="", help="`all`, or types separated by commas (default: what stage 1 reads).")
-@click.option("--check", "count", type=click.IntRange(min=1), metavar="N", help="Compare N exposures with crds itself.")
-@click.option("--archive", metavar="ARCHIVE", help="Whose exposures are checked, and whose rules.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Which exposures are drawn.")
-@_json
-@_with(_everywhere)
-@click.pass_context
-def references(ctx: click.Context, /, contexts: tuple[str, ...], count: int | None, as_json: bool, **rest: Any) -> None:  # noqa: ANN401
-    """Show which reference file of each type the rules of a context select for each header of a file.
-
-    With two contexts also the types that they select differently. --json prints one JSON object for each header.
-    Nothing is asked of any server: the rules are read from a CRDS cache, a directory or s3://bucket/prefix.
-
-    --check N --archive ARCHIVE draws N exposures of the catalogue at random and compares what is selected for all types
-    of their instruments with what crds itself selects; exit code 4 if anything differs.
-    """
-    if ctx.invoked_subcommand is not None:
-        given = [name for name in ctx.params if _is_said(ctx, name)]
-        if given:
-            flag = {"contexts": "context", "count": "check", "as_json": "json"}.get(given[0], given[0])
-            raise errors.UsageError(f"--{flag} means nothing before {ctx.invoked_subcommand}. Put it after that.")
-        return
-    if not contexts:
-        raise errors.UsageError("Nothing says which rules are meant. Give --context NAME.pmap.")
-    if count:
-        _check_selection(ctx, contexts, count, as_json, rest)
-    else:
-        _show_selection(ctx, contexts, as_json, rest)
-
-
-def _is_said(ctx: click.Context, name: str) -> bool:
-    """Tell whether an option stands on the line, and not only in the environment or as a default."""
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-
-
-def _show_selection(ctx: click.Context, contexts: tuple[str, ...], as_json: bool, rest: Mapping[str, Any]) -> None:
-    from reprocess import best, campaign
-    from reprocess.archive.context import load_context
-
-    if not rest["headers"]:
-        raise errors.UsageError("Nothing says which headers are meant. Give --headers FILE.jsonl, or --check N.")
-    if not rest["references"]:
-        raise errors.UsageError("Nothing says where the rules are. Give --references URL, or set CRDS_PATH.")
-    if len(contexts) > 2:
-        raise errors.UsageError(f"--context is given {len(contexts)} times. Give one, or two to compare.")
-    found = _settings(ctx)
-    store = campaign.open_url(campaign.absolute(rest["references"]), found)
-    loaded = [load_context(store, name, found.cache.path) for name in contexts]
-    for row in best.best(best.read_headers(Path(rest["headers"])), loaded, rest["types"]):
-        click.echo(json.dumps(best.record(row)) if as_json else best.text(row))
-
-
-def _check_selection(
-    ctx: click.Context, contexts: tuple[str, ...], count: int, as_json: bool, rest: Mapping[str, Any]
-) -> NoReturn:
-    from reprocess import upkeep
-
-    if not rest["archive"]:
-        raise errors.UsageError("Nothing says whose exposures are to be checked. Give --archive ARCHIVE.")
-    opened = _open(ctx, rest["archive"])
-    place = rest["references"] if _is_said(ctx, "references") or not opened.root.references else None
-    found = upkeep.check(opened, contexts, count, seed=rest["seed"], references=place)
-    for each in found:
-        click.echo(json.dumps(asdict(each), sort_keys=True) if as_json else upkeep.agreement_text(each))
-    sys.exit(EXIT_DAMAGE if any(each.differences or not each.decided for each in found) else 0)
-
-
-@references.command(short_help="Copy every file that a target needs into the archive.")
-@_archive
-@click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
-@click.option("--references", metavar="URL", help="Where reference files come from (else as `init` was told).")
-@_json
-@_with(_everywhere)
-@click.pass_context
-def sync(ctx: click.Context, archive: str, target: str, references: str | None, as_json: bool) -> None:
-    """Copy every file that a target needs for the exposures of ARCHIVE into the archive, parameter files included.
-
-    From a CRDS cache, a directory or s3://bucket/prefix. What is there is not copied again; two at a time do no harm.
-    Afterwards `plan` and the workers read files from the archive and from nowhere else. Exit code 1 if files are
-    missing or of no use. Scan first.
-    """
-    from reprocess import terminal, upkeep
-
-    opened = _open(ctx, archive)
-    with terminal.progress("mirroring", enabled=not as_json) as progress:
-        done = upkeep.mirror_all(opened, _read_target(ctx, target), references, progress)
-    _show(upkeep.synced_record(done), as_json, lambda _: upkeep.synced_text(done))
-    sys.exit(EXIT_FAILURES if done.failed else 0)
-
-
-@main.command(short_help="List the products that were made with a reference file.")
-@_archive
-@click.option("--reference", required=True, metavar="NAME", help="Whole name, with or without crds://.")
-@_json
-@_with(_everywhere)
-@click.pass_context
-def find(ctx: click.Context, archive: str, reference: str, as_json: bool) -> None:
-    """List the products of ARCHIVE that were made with a reference file: ours, and those of others beside Level 1b.
-
-    As of the last scan, and as readers see them. Parameter files (pars-...) are not recorded in products, so they are
-    not found. --json prints one JSON object for each product.
-    """
-    from reprocess import upkeep
-
-    count = 0
-    for count, made in enumerate(upkeep.made_with(_open(ctx, archive), reference), 1):  # noqa: B007 (told below)
-        click.echo(json.dumps(asdict(made), sort_keys=True) if as_json else upkeep.made_text(made))
-    summary = f"{count:,} product(s) were made with {reference}." if count else f"Nothing was made with {reference}."
-    click.echo(summary, err=True)
+for _command in (cli_references.references, cli_references.find):
+    main.add_command(_command)
 
 
 @main.command(short_help="Make up an archive with known truth.")
@@ -472,30 +360,30 @@ def find(ctx: click.Context, archive: str, reference: str, as_json: bool) -> Non
 @click.option("--groups", type=click.IntRange(min=1), help="Groups in each integration.")
 @click.option("--integrations", type=click.IntRange(min=1), help="Integrations in each exposure.")
 @click.option("--demo", "demonstration", is_flag=True, help="The mix of the demonstration: about 40, some full frame.")
-@_json
-@_with(_everywhere)
+@json_flag
+@with_all(everywhere)
 @click.pass_context
 def simulate(ctx: click.Context, /, url: str, as_json: bool, **wish: Any) -> None:  # noqa: ANN401
     """Make up an archive below URL: Level 1b exposures, their truth, reference files, two contexts, two targets."""
     from reprocess import campaign, terminal
     from reprocess.simulation import archive
 
-    store = campaign.open_url(campaign.absolute(url), _settings(ctx))
+    store = campaign.open_url(campaign.absolute(url), settings_of(ctx))
     with terminal.progress("simulating", enabled=not as_json) as progress:
         made = archive.simulate(store, _simulation(wish), progress=progress)
-    _show(json.loads(archive.statement(made)), as_json, lambda _: terminal.simulation_text(made, url))
+    show(json.loads(archive.statement(made)), as_json, lambda _: terminal.simulation_text(made, url))
 
 
 @main.command(short_help="Show the whole trip on a made-up archive.")
 @click.option("--output-dir", default="demo-output", show_default=True, help="Where the report and the pictures go.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes (default: one per core).")
-@_with(_everywhere)
+@with_all(everywhere)
 @click.pass_context
 def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
     """Show the whole trip on a made-up archive, with an S3 endpoint on loopback and a Dask cluster on this machine."""
     from reprocess.demo import trip
 
-    trip.show(Path(output_dir), _settings(ctx, workers=workers))
+    trip.show(Path(output_dir), settings_of(ctx, workers=workers))
 
 
 def _simulation(wish: Mapping[str, Any]) -> SimulationOptions:

@@ -74,6 +74,11 @@ def with_all(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
     return decorate
 
 
+def is_said(ctx: click.Context, name: str) -> bool:
+    """Tell whether an option stands on the line, and not only in the environment or as a default."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
 def settings_of(ctx: click.Context, **execution: object) -> settings.Settings:
     """Load the settings, with the flags of this line."""
     given = {group: ctx.meta.get(f"reprocess.{group}", {}) for group in ("storage", "cache")}

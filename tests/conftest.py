@@ -1,5 +1,6 @@
-"""Fixtures that more than one room uses: an S3 endpoint on loopback, and stores in it."""
+"""Fixtures that more than one room uses: an S3 endpoint on loopback and stores in it, the command line, a campaign."""
 
+import json
 import os
 import signal
 import uuid
@@ -71,3 +72,44 @@ def s3_bucket(s3_endpoint: str) -> str:
 def s3_store(s3_endpoint: str, s3_bucket: str) -> Store:
     """A store in a fresh bucket, below a prefix."""
     return open_store(f"s3://{s3_bucket}/some/prefix", endpoint=s3_endpoint)
+
+
+@pytest.fixture
+def reprocess(tmp_path, monkeypatch):
+    """Call the command line in a directory of its own, without the caller's settings."""
+    from click.testing import CliRunner
+
+    from reprocess import cli
+
+    for name in os.environ:
+        if name.startswith(("AWS_", "REPROCESS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("REPROCESS_CACHE_DIRECTORY", str(tmp_path / "cache"))
+    monkeypatch.setenv("REPROCESS_EXECUTION_SCHEDULER", "serial")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(cli.main, [str(word) for word in words])
+        assert result.exit_code == code, (result.output, result.exception)
+        assert "Traceback" not in result.stderr
+        return result
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def done():
+    """An archive after one campaign, with its plan and summary; nobody changes it."""
+    from tests import trips
+
+    archive = trips.make()
+    return archive, *trips.go(archive)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What the simulator says of each dataset from the first context to the second."""
+    from tests import trips
+
+    return json.loads(trips.simulated().get("truth/expected.json").data)["datasets"]

@@ -19,19 +19,6 @@ from tests.publication.faulty import Killed, Watched
 PUBLISHED = 8
 
 
-@pytest.fixture(scope="module")
-def done():
-    """An archive after one campaign, with its plan and summary; nobody changes it."""
-    archive = trips.make()
-    return archive, *trips.go(archive)
-
-
-@pytest.fixture(scope="module")
-def expected():
-    """What the simulator says of each dataset from the first context to the second."""
-    return json.loads(trips.simulated().get("truth/expected.json").data)["datasets"]
-
-
 def counted(archive):
     """The archive with stores that count what is asked of them."""
     raw = {url: CountingStore(store) for url, store in archive.raw.items()}
@@ -149,6 +136,20 @@ class TestTrip:
 
 class TestAgain:
     """What happens when nothing, or something, has changed."""
+
+    def test_not_over_a_damaged_pointer(self):
+        """Of what readers see nobody can tell which version it is: not even on request is anything made over it."""
+        archive = trips.make(options=trips.TINY)
+        wanted = trips.target(options=trips.TINY)
+        made, _ = trips.go(archive, wanted)
+        dataset = made.items[0].dataset
+        archive.store.put(pointers.key(dataset), b"{")
+        campaign.scan(archive)
+
+        again = campaign.plan(archive, wanted, again=(dataset,), created=trips.LATER)
+
+        (item,) = again.items
+        assert (item.dataset, item.action, item.failure_class) == (dataset, "fail", "publication")
 
     def test_just_published_is_current(self, done):
         """What was published under a context is current under it, without any work."""

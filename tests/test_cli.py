@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from reprocess import __version__, campaign, cli, inspection
 from reprocess.execution.dask import DaskExecutor
@@ -41,26 +40,6 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     trips.copy(trips.simulated(trips.TINY), open_store(str(folder / "sim")))
     return folder
-
-
-@pytest.fixture
-def reprocess(tmp_path, monkeypatch):
-    """Call the command line in a directory of its own, without the caller's settings."""
-    for name in os.environ:
-        if name.startswith(("AWS_", "REPROCESS_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("REPROCESS_CACHE_DIRECTORY", str(tmp_path / "cache"))
-    monkeypatch.setenv("REPROCESS_EXECUTION_SCHEDULER", "serial")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words, code=0):
-        result = CliRunner().invoke(cli.main, [str(word) for word in words])
-        assert result.exit_code == code, (result.output, result.exception)
-        assert "Traceback" not in result.stderr
-        return result
-
-    return call
 
 
 @pytest.fixture

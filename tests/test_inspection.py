@@ -1,5 +1,4 @@
 import io
-import json
 import re
 from dataclasses import replace
 
@@ -13,19 +12,6 @@ from tests import trips
 from tests.publication.faulty import Watched
 
 PUBLISHED = 8
-
-
-@pytest.fixture(scope="module")
-def done():
-    """An archive after one campaign, with its plan and summary; nobody changes it."""
-    archive = trips.make()
-    return archive, *trips.go(archive)
-
-
-@pytest.fixture(scope="module")
-def expected():
-    """What the simulator says of each dataset from the first context to the second."""
-    return json.loads(trips.simulated().get("truth/expected.json").data)["datasets"]
 
 
 class TestVerify:

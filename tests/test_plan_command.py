@@ -1,12 +1,10 @@
 """The command `plan`: what it chooses, forecasts and prints."""
 
 import json
-import os
 
 import pytest
-from click.testing import CliRunner
 
-from reprocess import campaign, cli, errors, terminal
+from reprocess import campaign, errors, terminal
 from reprocess.archive import catalogue
 from reprocess.publication import experience, ledger
 from reprocess.storage import open_store
@@ -19,25 +17,6 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
     trips.copy(trips.simulated(), open_store(str(folder / "sim")))
     return folder
-
-
-@pytest.fixture
-def reprocess(tmp_path, monkeypatch):
-    """Call the command line in a directory of its own, without the caller's settings."""
-    for name in os.environ:
-        if name.startswith(("AWS_", "REPROCESS_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("REPROCESS_CACHE_DIRECTORY", str(tmp_path / "cache"))
-    monkeypatch.setenv("REPROCESS_EXECUTION_SCHEDULER", "serial")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words, code=0):
-        result = CliRunner().invoke(cli.main, [str(word) for word in words])
-        assert result.exit_code == code, (result.output, result.exception)
-        return result
-
-    return call
 
 
 @pytest.fixture
