@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from benchmarks import endpoint, exposures, measurement
 from benchmarks.measurement import Clock, Result
-from reprocess import campaign, worker
+from reprocess import campaign, coordinator, worker
 from reprocess.archive import root
 from reprocess.calibration import detector1
 from reprocess.execution.dask import DaskExecutor
@@ -80,7 +80,7 @@ def run(bucket: str, number: int, workers: int) -> Result:
         limit = settings.execution.memory_limit_mb * _MEGABYTE
         inner = DaskExecutor.local(workers, memory_limit_bytes=limit) if workers else SerialExecutor()
         with _Observed(inner, traffic) as executor:
-            campaign.run(archive, made.digest, executor=executor)
+            coordinator.run(archive, made.digest, executor=executor)
         wall = time.perf_counter() - begin[0]
         return _result(executor, wall, _cpu() - begin[1])
 

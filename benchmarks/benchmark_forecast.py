@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from benchmarks import endpoint, measurement
-from reprocess import campaign
+from reprocess import campaign, coordinator
 from reprocess.archive import root
 from reprocess.execution.serial import SerialExecutor
 from reprocess.planning import forecast
@@ -78,7 +78,7 @@ def _take(bucket: endpoint.Bucket, settings: Settings, instrument: str, shape: t
         # Another threshold makes every product stale and the work the same.
         text = f"{target}\n[parameters.jump]\nrejection_threshold = 4.{turn}\n"
         made = campaign.plan(archive, read_target(text, name="benchmark.toml"))
-        campaign.run(archive, made.digest, executor=SerialExecutor())
+        coordinator.run(archive, made.digest, executor=SerialExecutor())
     yield from experience.read(archive.store, known)
     for stamp in list(store.list()):
         store.delete(stamp.key)

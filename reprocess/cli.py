@@ -284,11 +284,11 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execu
     Killed at any time, the same command goes on where it was. What is done is not done again.
     DIGEST may be shortened as long as it names one plan.
     """
-    from reprocess import campaign, terminal
+    from reprocess import coordinator, terminal
 
     opened = open_archive(ctx, archive, **execution)
     with terminal.progress("calibrating", enabled=not as_json) as progress:
-        summary = campaign.run(opened, digest, progress=progress)
+        summary = coordinator.run(opened, digest, progress=progress)
     show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
     sys.exit(_exit_code(summary))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Card = str | int | float | bool
 Header = Mapping[str, Card]
@@ -245,6 +246,14 @@ class Outcome:
         Wall seconds by stage: read, calibrate, write and so on, and ``cpu`` for the process time of all.
     bytes_read, bytes_written, peak_bytes : int
         Traffic with the store, and the peak resident memory of the worker process.
+    requests : int
+        Requests that were made of the store.
+    ended : str
+        When the unit ended, by the clock of the worker: UTC, ISO 8601 with milliseconds and no zone.
+    tier : str
+        Memory tier that the unit ran in; empty where there are none.
+    difference : mapping of str to object
+        How the new version differs from the one that readers see; empty if they were not compared.
     """
 
     unit: str
@@ -259,3 +268,7 @@ class Outcome:
     bytes_read: int = 0
     bytes_written: int = 0
     peak_bytes: int = 0
+    requests: int = 0
+    ended: str = ""
+    tier: str = ""
+    difference: Mapping[str, Any] = field(default_factory=dict)

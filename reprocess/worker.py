@@ -6,6 +6,7 @@ archive root and nothing else; only the coordinator moves pointers.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import logging
 import resource
@@ -159,6 +160,8 @@ def run(task: Task) -> Outcome:
         bytes_read=sum(store.bytes_read.total() for store in stores),
         bytes_written=sum(store.bytes_written.total() for store in stores),
         peak_bytes=_peak_bytes(),
+        requests=sum(store.requests.total() for store in stores),
+        ended=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from reprocess import campaign, errors
+from reprocess import campaign, coordinator, errors
 from reprocess.archive import root
 from reprocess.publication import ledger
 from reprocess.storage import open_store
@@ -159,7 +159,7 @@ class TestObjects:
         """What the same bytes will give again is not tried again."""
         archive, summary, _ = ended
 
-        assert campaign.run(archive, summary.digest).classes == summary.classes
+        assert coordinator.run(archive, summary.digest).classes == summary.classes
 
 
 def archive_of(objects):
@@ -223,7 +223,7 @@ class TestChanges:
     def change(self, archive, act):
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.CREATED)
         act()
-        summary = campaign.run(archive, made.digest)
+        summary = coordinator.run(archive, made.digest)
         return made, summary, endings(archive, made)[DATASET.format(2)]
 
     def test_replaced_between_plan_and_run(self):
@@ -269,7 +269,7 @@ class TestChanges:
 
         made = campaign.plan(archive, trips.target(extra=extra, options=trips.TALL), created=trips.CREATED)
         watched = replace(archive, raw={url: Watched(store, hook) for url, store in archive.raw.items()})
-        summary = campaign.run(watched, made.digest)
+        summary = coordinator.run(watched, made.digest)
         ended = {name.rpartition("_")[2]: found for name, (found, _) in endings(archive, made).items()}
 
         if len(calls) < moment:
@@ -513,4 +513,4 @@ class TestArchives:
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.CREATED)
 
         with pytest.raises(errors.PlanError, match=r"raw.*archive\.toml"):
-            campaign.run(replace(archive, raw={"memory://other": open_store("memory://other")}), made.digest)
+            coordinator.run(replace(archive, raw={"memory://other": open_store("memory://other")}), made.digest)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reprocess import campaign, errors, inspection
+from reprocess import campaign, closing, coordinator, errors, inspection
 from reprocess.archive import keys
 from reprocess.execution.dask import DaskExecutor
 from reprocess.publication import lease, ledger
@@ -201,7 +201,7 @@ class TestAgain:
         for store in (archive.store, *archive.raw.values()):
             store.reset()
 
-        again = campaign.run(archive, made.digest)
+        again = coordinator.run(archive, made.digest)
         changed = {key for key, digest in trips.objects(archive.store, "").items() if before.get(key) != digest}
 
         assert again.classes == summary.classes
@@ -274,7 +274,7 @@ class TestAgain:
         first = campaign.plan(archive, wanted, created=trips.CREATED)
         dying = replace(archive, store=Watched(archive.store, Death(lambda key: key.endswith("manifest.json"))))
         with pytest.raises(Killed):
-            campaign.run(dying, first.digest)
+            coordinator.run(dying, first.digest)
         assert trips.products(archive)
 
         campaign.scan(archive)
@@ -312,7 +312,7 @@ class TestKilled:
         archive = trips.make(options=options)
         hook = Death(10**9)
         made = campaign.plan(archive, wanted, created=trips.CREATED)
-        campaign.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
+        coordinator.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
         return options, wanted, trips.products(archive), hook.calls
 
     @pytest.mark.slow
@@ -323,13 +323,13 @@ class TestKilled:
             archive = trips.make(options=options)
             made = campaign.plan(archive, wanted, created=trips.CREATED)
             with pytest.raises(Killed):
-                campaign.run(replace(archive, store=Watched(archive.store, Death(number))), made.digest)
+                coordinator.run(replace(archive, store=Watched(archive.store, Death(number))), made.digest)
             assert trips.shown(archive).keys() <= {item.dataset for item in made.items}
             assert not inspection.verify(archive).problems
             with contextlib.suppress(errors.ObjectMissing):
                 archive.store.delete(lease.key(made.digest[:16]))  # as if its silence had been watched for long enough
 
-            summary = campaign.run(archive, made.digest)
+            summary = coordinator.run(archive, made.digest)
 
             assert summary.closes, number
             assert summary.classes["published"] == 2, number
@@ -422,7 +422,7 @@ class TestFindPlan:
         other.put(key, edit(other.get(key).data.decode()).encode())
 
         with pytest.raises(errors.PlanError, match=r"[Pp]lan.* again"):
-            campaign.run(replace(archive, store=other), made.digest)
+            coordinator.run(replace(archive, store=other), made.digest)
 
     def test_resealed_under_another_name(self, done):
         """A plan with a right digest that lies under another campaign's name is not taken for it."""
@@ -439,7 +439,7 @@ class TestFindPlan:
         monkeypatch.setattr(campaign, "__version__", "99.0")
 
         with pytest.raises(errors.PlanError, match=r"for reprocess .* this is 99\.0"):
-            campaign.run(archive, made.digest)
+            coordinator.run(archive, made.digest)
 
 
 class TestReport:
@@ -453,7 +453,7 @@ class TestReport:
             if key.endswith((".png", "manifest.json")):
                 other.store.delete(key)
 
-        assert campaign.write_report(other, made).closes
+        assert closing.write_report(other, made).closes
 
 
 def test_digests_are_of_the_bytes(done):

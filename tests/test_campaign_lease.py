@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprocess import campaign, errors
+from reprocess import campaign, coordinator, errors
 from reprocess.publication import lease
 from tests import trips
 from tests.publication.faulty import Watched
@@ -25,10 +25,10 @@ def test_the_second_says_who_works(archive, made):
     """While somebody is at work, another run ends with that one's name and publishes nothing."""
     held = lease.acquire(archive.store, made.digest[:16], silence_s=1.0)
     with held.kept(), pytest.raises(errors.LeaseHeld, match="process"):
-        campaign.run(archive, made.digest)
+        coordinator.run(archive, made.digest)
 
     assert not trips.shown(archive)
-    assert campaign.run(archive, made.digest).classes["published"] == 2
+    assert coordinator.run(archive, made.digest).classes["published"] == 2
 
 
 def test_whoever_has_lost_it_stops(archive, made):
@@ -46,19 +46,19 @@ def test_whoever_has_lost_it_stops(archive, made):
         return result
 
     with pytest.raises(errors.LeaseHeld, match="elsewhere"):
-        campaign.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
+        coordinator.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
 
     assert len(trips.shown(archive)) == 1
-    summary = campaign.run(archive, made.digest)
+    summary = coordinator.run(archive, made.digest)
     assert (summary.closes, summary.classes["published"]) == (True, 2)
 
 
 def test_a_finished_campaign_needs_none(archive, made):
     """Looking at a campaign that has ended takes no lease from anybody."""
-    campaign.run(archive, made.digest)
+    coordinator.run(archive, made.digest)
     before = archive.store.get(lease.key(made.digest[:16])).data
 
-    campaign.run(archive, made.digest)
+    coordinator.run(archive, made.digest)
 
     assert archive.store.get(lease.key(made.digest[:16])).data == before
     assert b'"released":true' in before

@@ -320,7 +320,7 @@ class TestExitCodes:
         def nothing(opened, digest, **_):
             return inspection.status(opened, digest)
 
-        monkeypatch.setattr(campaign, "run", nothing)
+        monkeypatch.setattr(coordinator, "run", nothing)
 
         reprocess("run", archive, digest, code=4)
 

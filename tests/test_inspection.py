@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from reprocess import campaign, errors, inspection, story
+from reprocess import campaign, coordinator, errors, inspection, story
 from reprocess.planning import plan as plans
 from tests import trips
 from tests.publication.faulty import Watched
@@ -53,7 +53,7 @@ class TestVerify:
         campaign.scan(archive)
 
         made = campaign.plan(archive, trips.target(), again=[dataset], created=trips.CREATED)
-        campaign.run(archive, made.digest)
+        coordinator.run(archive, made.digest)
 
         assert [item.dataset for item in made.items if item.action == "calibrate"] == [dataset]
         assert inspection.verify(archive).problems == ()
@@ -134,10 +134,10 @@ class TestReport:
         archive = trips.make(options=trips.TINY)
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.CREATED)
         with pytest.raises(KeyboardInterrupt):
-            campaign.run(archive, made.digest, progress=self.interrupt)
+            coordinator.run(archive, made.digest, progress=self.interrupt)
         cut = inspection.status(archive, made.digest)
         (standing,) = inspection.standings(archive, 5)
-        campaign.run(archive, made.digest)
+        coordinator.run(archive, made.digest)
         whole = inspection.status(archive, made.digest)
 
         assert (cut.to_do, cut.ended, standing.state, standing.to_do) == (1, False, "begun", 1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from reprocess import campaign, errors, inspection
+from reprocess import campaign, coordinator, errors, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
@@ -133,11 +133,11 @@ class TestRefusals:
 
         with faulty_server.serve(s3_endpoint, decide) as server:
             raw = {url: open_store(url, endpoint=server.url)}
-            summary = campaign.run(replace(archive, raw=raw), made.digest)
+            summary = coordinator.run(replace(archive, raw=raw), made.digest)
         assert (summary.classes["published"], summary.classes["storage"]) == (1, 1)
         assert summary.closes
 
-        assert campaign.run(archive, made.digest).classes["published"] == 2
+        assert coordinator.run(archive, made.digest).classes["published"] == 2
 
     def test_lost_answers(self, s3_endpoint, bucket):
         """A network that loses every eleventh answer to a write changes no byte and no sum."""
@@ -151,7 +151,7 @@ class TestRefusals:
         made = campaign.plan(stormy, wanted(), created=trips.CREATED)
         with faulty_server.serve(s3_endpoint, decide) as server:
             store = open_store(stormy.store.url, endpoint=server.url)
-            summary = campaign.run(replace(stormy, store=store), made.digest)
+            summary = coordinator.run(replace(stormy, store=store), made.digest)
             assert server.requests["PUT"] > 22
 
         assert summary.classes["published"] == 2
@@ -166,9 +166,9 @@ class TestRefusals:
             probe.bind(("127.0.0.1", 0))
             nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(errors.StorageUnavailable, match="endpoint"):
-            campaign.run(replace(archive, store=open_store(archive.store.url, endpoint=nobody)), made.digest)
+            coordinator.run(replace(archive, store=open_store(archive.store.url, endpoint=nobody)), made.digest)
 
-        assert campaign.run(archive, made.digest).classes["published"] == 2
+        assert coordinator.run(archive, made.digest).classes["published"] == 2
 
 
 def test_no_credentials(s3_endpoint, bucket, monkeypatch):

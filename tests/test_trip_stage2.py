@@ -6,7 +6,7 @@ import re
 import pytest
 from astropy.io import fits
 
-from reprocess import campaign, inspection, story, terminal
+from reprocess import campaign, coordinator, inspection, story, terminal
 from reprocess.archive import root
 from reprocess.planning.plan import counts
 from reprocess.reporting import plaintext
@@ -95,7 +95,7 @@ def test_the_plan_says_where_work_begins(archive):
 def test_the_campaign_says_what_it_cannot_do(archive):
     """Such units end as unsupported, nothing is written, the sum closes, and the message says what to do instead."""
     made = judged(archive, OTHER_FLAT)
-    summary = campaign.run(archive, made.digest)
+    summary = coordinator.run(archive, made.digest)
 
     assert {name: count for name, count in summary.classes.items() if count} == {"current": 2, "unsupported": 2}
     assert summary.closes

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from reprocess import campaign
+from reprocess import campaign, coordinator
 from reprocess.archive import root
 from reprocess.planning import slabs
 from reprocess.publication import pointer as pointers
@@ -89,7 +89,7 @@ def make(
 def go(archive: campaign.Archive, wanted: Target | None = None, *, created: str = CREATED, executor=None):
     """Plan and run once; the plan and the summary."""
     made = campaign.plan(archive, wanted or target(), created=created)
-    return made, campaign.run(archive, made.digest, executor=executor)
+    return made, coordinator.run(archive, made.digest, executor=executor)
 
 
 def objects(store: Store, prefix: str) -> dict[str, str]:

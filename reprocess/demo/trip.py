@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from reprocess import campaign, inspection, story, terminal
+from reprocess import campaign, coordinator, inspection, story, terminal
 from reprocess.archive import root
 from reprocess.demo import endpoint
 from reprocess.execution import executors
@@ -108,7 +108,7 @@ def _trip(archive: campaign.Archive, store: Store, name: str, executor: Executor
         made = campaign.plan(archive, target, progress=progress)
     click.echo(terminal.plan_text(made, archive.store.url))
     with terminal.progress("calibrate") as progress:
-        summary = campaign.run(archive, made.digest, executor=executor, progress=progress)
+        summary = coordinator.run(archive, made.digest, executor=executor, progress=progress)
     click.echo(terminal.closing_text(summary))
     return made, summary
 
