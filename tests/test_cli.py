@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reprocess import __version__, cli, coordinator, inspection
+from reprocess import __version__, campaign, cli, coordinator, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from reprocess import errors
 from reprocess.exposure import Outcome
 from reprocess.reporting.wording import plain
 
@@ -15,6 +16,7 @@ STAGES = ("read", "references", "calibrate", "write", "publish")
 
 _BINS = 14
 _CPU = "cpu"
+_MOST_RETRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,39 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """What ran in one memory tier.
+
+    Attributes
+    ----------
+    name : str
+        Empty where there are no tiers.
+    units, retried : int
+        Units whose last attempt was in it, and those of them that took several.
+    out_of_memory : int
+        Units that ended there for lack of memory.
+    peak_bytes : int
+        Highest peak of a worker.
+    """
+
+    name: str
+    units: int
+    retried: int
+    out_of_memory: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """One unit that took several attempts."""
+
+    unit: str
+    attempts: int
+    tier: str
+    outcome_class: str
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """What the work cost.
 
@@ -65,6 +100,13 @@ class Effort:
         What was being worked on at the highest peak.
     wall_seconds : float or None
         From the campaign's start to its end, where known.
+    requests : int
+        Requests that units made of the store.
+    attempts : mapping of int to int
+        Units by the number of their attempts.
+    tiers : tuple of Tier
+    most_retried : tuple of Retried
+        Units that took the most attempts, the most first.
     """
 
     exposures: int
@@ -82,6 +124,10 @@ class Effort:
     peak_bytes: int
     peak_dataset: str
     wall_seconds: float | None
+    requests: int = 0
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    tiers: tuple[Tier, ...] = ()
+    most_retried: tuple[Retried, ...] = ()
 
     @property
     def exposures_per_core_hour(self) -> float:
@@ -182,6 +228,34 @@ def measure(
         peak_bytes=peak.peak_bytes if peak else 0,
         peak_dataset=plain(peak.dataset) if peak else "",
         wall_seconds=wall_seconds,
+        requests=sum(outcome.requests for outcome in outcomes),
+        attempts=dict(sorted(Counter(outcome.attempt for outcome in outcomes).items())),
+        tiers=_tiers(outcomes),
+        most_retried=_most_retried(outcomes),
+    )
+
+
+def _tiers(outcomes: Iterable[Outcome]) -> tuple[Tier, ...]:
+    members: defaultdict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        members[outcome.tier].append(outcome)
+    return tuple(
+        Tier(
+            name=plain(name),
+            units=len(each),
+            retried=sum(outcome.attempt > 1 for outcome in each),
+            out_of_memory=sum(outcome.outcome_class == errors.OutOfMemory.outcome_class for outcome in each),
+            peak_bytes=max(outcome.peak_bytes for outcome in each),
+        )
+        for name, each in sorted(members.items())
+    )
+
+
+def _most_retried(outcomes: Iterable[Outcome]) -> tuple[Retried, ...]:
+    several = sorted((each for each in outcomes if each.attempt > 1), key=lambda each: (-each.attempt, each.unit))
+    return tuple(
+        Retried(plain(each.unit), each.attempt, plain(each.tier), plain(each.outcome_class))
+        for each in several[:_MOST_RETRIED]
     )
 
 
