@@ -24,7 +24,17 @@ from reprocess import campaign, coordinator, worker
 from reprocess.archive import root
 from reprocess.calibration import detector1
 from reprocess.execution.dask import DaskExecutor
-from reprocess.execution.executor import Executor, Function, Retry, Stop, Task, is_temporary, never
+from reprocess.execution.executor import (
+    DEFAULT_RETRY,
+    Executor,
+    Function,
+    Priority,
+    Retry,
+    Stop,
+    Task,
+    alike,
+    never,
+)
 from reprocess.execution.serial import SerialExecutor
 from reprocess.exposure import Outcome
 from reprocess.formats import level1b, product, region, tail
@@ -103,12 +113,12 @@ class _Observed(Executor):
         function: Function,
         tasks: Iterable[Task],
         *,
-        retry: Retry = is_temporary,
-        attempts: int = 1,
+        retry: Retry = DEFAULT_RETRY,
         stop: Stop = never,
+        priority: Priority = alike,
     ) -> Iterator[Outcome]:
         assert function is worker.run
-        for outcome in self._inner.run(metered, tasks, retry=retry, attempts=attempts, stop=stop):
+        for outcome in self._inner.run(metered, tasks, retry=retry, stop=stop, priority=priority):
             if outcome.dataset:
                 assert outcome.outcome_class == worker.WRITTEN, outcome
                 self.outcomes.append(outcome)
@@ -135,7 +145,7 @@ def metered(task: Task) -> Outcome:
 
 def _clocks() -> tuple[Clock, Clock]:
     process, thread = Clock(), Clock(time.thread_time)
-    process.watch(level1b, "read", "read_slab")
+    process.watch(level1b, "read", "read_whole")
     process.watch(tail, "read", "read_tail")
     process.watch(region, "references", "read_region")
     process.watch(detector1, "calibrate", "calibrate")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reprocess import __version__, errors
-from reprocess.archive import catalogue, debt, headers, judging, keys, partition, root
+from reprocess.archive import catalogue, debt, headers, judging, keys, partition, promised, root
 from reprocess.archive import scan as scanning
 from reprocess.archive.chosen import Choice
 from reprocess.archive.context import load_context
@@ -19,8 +19,9 @@ from reprocess.planning import indicator, outline, planner
 from reprocess.planning import plan as plans
 from reprocess.planning.forecast import Forecast, forecast
 from reprocess.planning.plan import Item, Plan
-from reprocess.publication import experience, incarnation, kept_plans, publish
+from reprocess.publication import experience, incarnation, kept_plans, publish, refusals
 from reprocess.publication import pointer as pointers
+from reprocess.publication.refusals import Refusal
 from reprocess.settings import Settings
 from reprocess.storage import open_store
 from reprocess.storage.store import Store
@@ -122,10 +123,30 @@ def plan(
     url = references_url(archive, references)
     found = _survey(archive, known.batches(), target, url, again=again, progress=shown, choice=choice)
     made = _plan_of(archive, found, target, url, again=again, created=created)
-    made = plans.seal(replace(made, where=where, not_selected=found.not_selected))
+    items = _refused(made.items, refusals.read(archive.store), again) if made.items else ()
+    made = plans.seal(replace(made, items=items, where=where, not_selected=found.not_selected))
     made = kept_plans.keep(archive.store, replace(made, forecast=_forecast(archive, made, known, target)))
     _note(archive, made, found)
     return made
+
+
+def _refused(
+    items: Sequence[Item], refused: Mapping[tuple[str, str], Refusal], again: Sequence[str]
+) -> tuple[Item, ...]:
+    """Leave alone what ended for good already, with the same raw object and the same fingerprint."""
+    return tuple(
+        replace(item, action="fail", failure_class=one.outcome_class, failure=_told(one))
+        if (one := refused.get((item.dataset, refusals.run_key(item.version)))) and item.dataset not in again
+        else item
+        for item in items
+    )
+
+
+def _told(one: Refusal) -> str:
+    return (
+        f"{one.dataset} ended {one.outcome_class} in campaign {one.campaign} and nothing has changed since: "
+        f"{one.message} `reprocess retry` has it tried again."
+    )
 
 
 def _forecast(archive: Archive, made: Plan, known: catalogue.Catalogue, target: Target) -> Forecast:
@@ -248,20 +269,22 @@ def judge_one(archive: Archive, dataset: str, target: Target) -> tuple[Plan, Ite
     known = catalogue.open_catalogue(archive.store)
     batches = known.batches([keys.program(dataset)])
     objects = [rows for objects, _ in batches if (rows := partition.rows_of(objects, dataset)).num_rows]
-    present = _present(archive, dataset) if objects else None
-    fresh = partition.pointer_table([present] if present else [])
+    shown = present(archive, dataset) if objects else None
+    fresh = partition.pointer_table([shown] if shown else [])
     tables = [(rows, fresh) for rows in objects]
     source = references_url(archive, None)
     found = _survey(archive, tables, target, source, again=(dataset,))
     plan = _plan_of(archive, replace(found, judgements=()), target, source)
     limit = _memory_limit_bytes(archive, target)
-    return plan, next((planner.item(one, limit) for one in found.judgements), None)
+    chosen = incarnation.choose_all(archive.store, found.judgements)
+    return plan, next((planner.item(one, limit, chosen.get(dataset, 1)) for one in found.judgements), None)
 
 
-def _present(archive: Archive, dataset: str) -> partition.Pointer | None:
-    """Read what readers see now; the catalogue says what they saw at the last scan."""
+def present(archive: Archive, dataset: str) -> partition.Pointer | None:
+    """Read what readers see now, and whether it is whole; the catalogue says what they saw at the last scan."""
     try:
         blob = archive.store.get(pointers.key(dataset))
     except errors.ObjectMissing:
         return None
-    return headers.read_pointer(blob, dataset=dataset, location=archive.store.url)
+    pointer = headers.read_pointer(blob, dataset=dataset, location=archive.store.url)
+    return promised.look(archive.store, pointer)

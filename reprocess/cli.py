@@ -21,11 +21,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from reprocess import __version__, cli_inspection, cli_references, errors, heap
+from reprocess import (
+    __version__,
+    cli_bench,
+    cli_campaign,
+    cli_events,
+    cli_gate,
+    cli_inspection,
+    cli_references,
+    cli_versions,
+    errors,
+    heap,
+)
 from reprocess.cli_options import (
-    EXIT_DAMAGE,
     EXIT_DEFECT,
-    EXIT_FAILURES,
     EXIT_INTERRUPTED,
     EXIT_STORAGE,
     EXIT_USAGE,
@@ -42,7 +51,6 @@ from reprocess.cli_options import (
 )
 
 if TYPE_CHECKING:
-    from reprocess.reporting.report import Summary
     from reprocess.simulation.options import SimulationOptions
 
 _EPILOG = """\b
@@ -152,21 +160,6 @@ def main() -> None:
     """Find the stale products of an archive of JWST Level 1b exposures, make them again, publish them whole."""
 
 
-_cluster = (
-    click.option("--scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or `serial`."),
-    click.option(
-        "--workers", type=click.IntRange(min=1), help="Worker processes of the local cluster (default: one per core)."
-    ),
-    click.option(
-        "--memory-limit",
-        "memory_limit_mb",
-        type=click.IntRange(min=1),
-        metavar="MB",
-        help="Memory of one worker in MB.",
-    ),
-)
-
-
 @main.command(short_help="Make ARCHIVE, the root of everything that is written.")
 @archive_argument
 @click.option("--raw", multiple=True, required=True, metavar="URL", help="Where Level 1b files are; may be repeated.")
@@ -271,35 +264,13 @@ def plan(
         click.echo(terminal.plan_text(made, archive))
 
 
-@main.command(short_help="Do what a plan says: calibrate, publish, report.")
-@archive_argument
-@click.argument("digest", metavar="DIGEST")
-@with_all(_cluster)
-@json_flag
-@with_all(everywhere)
-@click.pass_context
-def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **execution: object) -> None:
-    """Do what the plan DIGEST says: calibrate, write versions, publish, report.
-
-    Killed at any time, the same command goes on where it was. What is done is not done again.
-    DIGEST may be shortened as long as it names one plan.
-    """
-    from reprocess import coordinator, terminal
-
-    opened = open_archive(ctx, archive, **execution)
-    with terminal.progress("calibrating", enabled=not as_json) as progress:
-        summary = coordinator.run(opened, digest, progress=progress)
-    show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
-    sys.exit(_exit_code(summary))
-
-
-def _exit_code(summary: Summary) -> int:
-    if not summary.closes:
-        return EXIT_DAMAGE
-    return EXIT_FAILURES if summary.failed else 0
-
-
-for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.explain, cli_inspection.verify):
+for _command in cli_campaign.COMMANDS:
+    main.add_command(_command)
+for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.explain, *cli_versions.COMMANDS):
+    main.add_command(_command)
+for _command in cli_events.COMMANDS:
+    main.add_command(_command)
+for _command in cli_bench.COMMANDS:
     main.add_command(_command)
 
 
@@ -347,7 +318,7 @@ def calibrate(
         click.echo(path)
 
 
-for _command in (cli_references.references, cli_references.find):
+for _command in (cli_references.references, cli_references.find, cli_gate.accept, cli_gate.reject):
     main.add_command(_command)
 
 

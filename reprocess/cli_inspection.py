@@ -1,9 +1,8 @@
-"""Commands that look at an archive and change nothing: status, report, explain, verify."""
+"""Commands that look at an archive and change nothing: status, report, explain."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import click
 
 from reprocess import errors
 from reprocess.cli_options import (
-    EXIT_DAMAGE,
     archive_argument,
     everywhere,
     json_flag,
@@ -32,29 +30,49 @@ if TYPE_CHECKING:
 @click.option(
     "--last", type=click.IntRange(min=1), default=10, show_default=True, help="How many plans and judgements."
 )
+@click.option("--watch", is_flag=True, help="Show it again every few seconds until the campaign has ended.")
 @click.option("--prometheus", is_flag=True, help="Print the staleness as metrics, for a textfile collector.")
 @json_flag
 @with_all(everywhere)
 @click.pass_context
-def status(ctx: click.Context, archive: str, digest: str | None, last: int, prometheus: bool, as_json: bool) -> None:
-    """Say how far the campaign of the plan DIGEST is. Changes nothing.
+def status(
+    ctx: click.Context, archive: str, digest: str | None, last: int, watch: bool, prometheus: bool, as_json: bool
+) -> None:
+    """Say how far the campaign of the plan DIGEST is, who works it off, how fast and at what cost. Changes nothing.
+
+    With --watch it is shown again every few seconds, reading only what is new, until the campaign has ended; --json
+    gives a line each time.
 
     Without DIGEST list the latest plans, and say how much of the archive is stale, for how long and why: as the latest
     `reprocess plan` of the whole catalogue found it, with those before it. --prometheus prints the newest of these
     findings in the text format of Prometheus.
     """
-    from reprocess import inspection, terminal
-
     if digest and prometheus:
         raise errors.UsageError("--prometheus tells of the whole archive. Leave out the digest.")
+    if watch and not digest:
+        raise errors.UsageError("--watch needs the digest of a plan; `reprocess status ARCHIVE` lists the latest.")
     opened = open_archive(ctx, archive)
     if digest:
-        summary = inspection.status(opened, digest)
-        show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
+        _show_campaign(opened, digest, watch, as_json)
     elif prometheus:
         _show_metrics(opened)
     else:
         _show_overview(opened, last, as_json)
+
+
+WATCH_EVERY_S = 5.0
+
+
+def _show_campaign(opened: campaign.Archive, digest: str, watch: bool, as_json: bool) -> None:
+    from reprocess import terminal, watching
+
+    watched = watching.Watch(opened, digest)
+    if not watch:
+        terminal.show_live(watched.look(datetime.now(UTC)), as_json)
+        return
+    with terminal.live_screen(as_json) as draw:
+        while not draw(watched.look(datetime.now(UTC))).is_over:
+            time.sleep(WATCH_EVERY_S)
 
 
 def _show_metrics(opened: campaign.Archive) -> None:
@@ -112,28 +130,3 @@ def explain(ctx: click.Context, archive: str, dataset: str, target: str | None, 
     wanted = target_of(ctx, target) if target else None
     account = inspection.explain(open_archive(ctx, archive), dataset, wanted)
     show(story.record(account), as_json, lambda _: story.tell(account).rstrip("\n"))
-
-
-@click.command(short_help="Read back every published version, byte for byte.")
-@archive_argument
-@json_flag
-@with_all(everywhere)
-@click.pass_context
-def verify(ctx: click.Context, archive: str, as_json: bool) -> None:
-    """Read back every version that readers of ARCHIVE see, and compare it with its manifest, byte for byte.
-
-    What is damaged is made again by `reprocess plan ARCHIVE --target TARGET.toml --again DATASET`, and `run`.
-    """
-    from reprocess import inspection, terminal
-
-    with terminal.progress("reading back", enabled=not as_json) as progress:
-        check = inspection.verify(open_archive(ctx, archive), progress)
-
-    def text(_: object) -> str:
-        if not check.versions and not check.problems:
-            return "Nothing is published yet."
-        state = f"{len(check.problems):,} problem(s)" if check.problems else "all as their manifests say"
-        return "\n".join([f"{check.versions:,} versions, {check.files:,} files: {state}", *check.problems])
-
-    show(asdict(check), as_json, text)
-    sys.exit(EXIT_DAMAGE if check.problems else 0)

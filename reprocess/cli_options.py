@@ -20,6 +20,8 @@ EXIT_FAILURES = 1
 EXIT_USAGE = 2
 EXIT_STORAGE = 3
 EXIT_DAMAGE = 4
+EXIT_PAUSED = 5
+EXIT_BUSY = 6
 EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
@@ -37,8 +39,20 @@ def _note(group: str, name: str) -> Callable[[click.Context, click.Parameter, An
 
 def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
     ctx.meta["reprocess.verbose"] = max(value, ctx.meta.get("reprocess.verbose", 0))
-    logs.set_up(ctx.meta["reprocess.verbose"])
+    _set_up_logs(ctx)
     return value
+
+
+def _note_log_format(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    known = "reprocess.log_format" in ctx.meta
+    if value is not None and (not known or is_said(ctx, "log_format")):  # the line weighs more than the environment
+        ctx.meta["reprocess.log_format"] = value
+        _set_up_logs(ctx)
+    return value
+
+
+def _set_up_logs(ctx: click.Context) -> None:
+    logs.set_up(ctx.meta.get("reprocess.verbose", 0), ctx.meta.get("reprocess.log_format", logs.FORMATS[0]))
 
 
 def _setting(flag: str, group: str, name: str, **rest: Any) -> Callable[[Any], Any]:  # noqa: ANN401
@@ -53,6 +67,15 @@ verbosity = click.option(
     callback=_note_verbosity,
     help="Say what is done; twice: everything.",
 )
+log_format = click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    envvar=logs.FORMAT_VARIABLE,
+    expose_value=False,
+    callback=_note_log_format,
+    show_envvar=True,
+    help="Log lines for people, or one JSON object a line.",
+)
 everywhere = (
     _setting("--endpoint", "storage", "endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL)."),
     _setting("--profile", "storage", "profile", help="AWS profile."),
@@ -60,6 +83,7 @@ everywhere = (
     _setting("--anonymous", "storage", "anonymous", is_flag=True, default=None, help="Read without credentials."),
     _setting("--cache-dir", "cache", "directory", metavar="DIR", help="Where rules are kept between runs."),
     verbosity,
+    log_format,
 )
 
 

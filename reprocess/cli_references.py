@@ -106,8 +106,8 @@ def sync(ctx: click.Context, archive: str, target: str, references: str | None, 
     """Copy every file that a target needs for the exposures of ARCHIVE into the archive, parameter files included.
 
     From a CRDS cache, a directory or s3://bucket/prefix. What is there is not copied again; two at a time do no harm.
-    Afterwards `plan` and the workers read files from the archive and from nowhere else. Exit code 1 if files are
-    missing or of no use. Scan first.
+    Afterwards `plan` and the workers read files from the archive and from nowhere else. Exit code 1 if files or rules
+    are missing or of no use; all others are copied. Scan first.
     """
     from reprocess import terminal, upkeep
 
@@ -115,7 +115,7 @@ def sync(ctx: click.Context, archive: str, target: str, references: str | None, 
     with terminal.progress("mirroring", enabled=not as_json) as progress:
         done = upkeep.mirror_all(opened, target_of(ctx, target), references, progress)
     show(upkeep.synced_record(done), as_json, lambda _: upkeep.synced_text(done))
-    sys.exit(EXIT_FAILURES if done.failed else 0)
+    sys.exit(EXIT_FAILURES if done.failed or done.rules else 0)
 
 
 @click.command(short_help="List the products that were made with a reference file.")
@@ -128,12 +128,21 @@ def find(ctx: click.Context, archive: str, reference: str, as_json: bool) -> Non
     """List the products of ARCHIVE that were made with a reference file: ours, and those of others beside Level 1b.
 
     As of the last scan, and as readers see them. Parameter files (pars-...) are not recorded in products, so they are
-    not found. --json prints one JSON object for each product.
+    not found. --json prints one JSON object for each product. Products that cannot be read are told at the end; exit
+    code 4 if there are any.
     """
     from reprocess import upkeep
+    from reprocess.archive.find import Unread
 
-    count = 0
-    for count, made in enumerate(upkeep.made_with(open_archive(ctx, archive), reference), 1):  # noqa: B007 (told below)
+    count, unread = 0, []
+    for made in upkeep.made_with(open_archive(ctx, archive), reference):
+        if isinstance(made, Unread):
+            unread.append(made)
+            continue
+        count += 1
         click.echo(json.dumps(asdict(made), sort_keys=True) if as_json else upkeep.made_text(made))
     summary = f"{count:,} product(s) were made with {reference}." if count else f"Nothing was made with {reference}."
     click.echo(summary, err=True)
+    if unread:
+        click.echo(upkeep.unread_text(unread), err=True)
+        sys.exit(EXIT_DAMAGE)

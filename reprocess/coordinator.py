@@ -10,28 +10,78 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from reprocess import __version__, closing, errors, worker
+from reprocess import __version__, closing, errors, units, worker
+from reprocess.archive import recipe
 from reprocess.campaign import Archive, find_plan
 from reprocess.execution import executors
-from reprocess.execution.executor import Executor, Task, is_temporary
+from reprocess.execution.attempts import QUARANTINED, policy
+from reprocess.execution.executor import Again, Executor
 from reprocess.exposure import Outcome
-from reprocess.planning import slabs
+from reprocess.planning import pilot
+from reprocess.planning.brake import Brake
 from reprocess.planning.plan import Item, Plan
+from reprocess.publication import control as controls
+from reprocess.publication import (
+    events,
+    holds,
+    kept_plans,
+    ledger,
+    publish,
+    refusals,
+    releases,
+    settlement,
+    spending,
+    unit_logs,
+)
 from reprocess.publication import lease as leases
-from reprocess.publication import ledger, publish
+from reprocess.publication.control import Control
 from reprocess.publication.lease import Lease
-from reprocess.publication.ledger import Ledger
-from reprocess.reporting import report
+from reprocess.publication.manifest import Manifest
+from reprocess.publication.refusals import Refusal
+from reprocess.reporting.ending import Ending
+from reprocess.reporting.report import Summary
 from reprocess.settings import ExecutionSettings
-from reprocess.target import read_target
+from reprocess.storage.store import Store
 
 Progress = Callable[[int, int | None, str], None]
 """Called with how many are done, how many there are, and a word on the last one."""
 
+CONTROL_S = 5.0
+"""How often a coordinator looks at what operators want."""
+
 _LOG = logging.getLogger(__name__)
 _MEGABYTE = 10**6
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What whoever starts a run wants of it.
+
+    Attributes
+    ----------
+    approve : bool
+        Stop after the pilot, until somebody has approved it.
+    release : str
+        Show readers all versions together, under this name; empty to show each as it is done.
+    most_cost : float
+        Stop when the campaign has cost so much, in the currency of the prices; 0 for no limit.
+    most_hours : float
+        Stop when this run has taken so long; 0 for no limit.
+    most_exposures : int
+        Work on so many exposures at most; 0 for all.
+    first : tuple of str
+        Datasets to begin with, in this order.
+    """
+
+    approve: bool = False
+    release: str = ""
+    most_cost: float = 0.0
+    most_hours: float = 0.0
+    most_exposures: int = 0
+    first: tuple[str, ...] = ()
 
 
 def run(
@@ -40,18 +90,26 @@ def run(
     *,
     executor: Executor | None = None,
     progress: Progress | None = None,
-) -> report.Summary:
+    observe: Callable[[Outcome], None] | None = None,
+    wish: Wish = Wish(),
+) -> Summary:
     """Do what a plan says: work off its units, move pointers, write the report.
 
     Parameters
     ----------
     executor : Executor, optional
         Stays open; without it one is opened as the settings say, and closed.
+    progress : callable, optional
+    observe : callable, optional
+        Called with each outcome as it is noted.
+    wish : Wish
 
     Raises
     ------
     PlanError
         There is no such plan, or it was made for another version of this package.
+    UsageError
+        A limit on the cost is asked for and there are no prices.
     LeaseHeld
         Another coordinator works off the same plan, or has taken over from this one.
     """
@@ -60,20 +118,50 @@ def run(
         raise errors.PlanError(
             f"Plan {made.digest[:12]} is for reprocess {made.software}, and this is {__version__}. Plan again."
         )
+    if wish.most_cost and not archive.settings.prices.core_hour:
+        raise errors.UsageError("--max-cost needs prices. Set core_hour in the section [prices] of the settings.")
     start = time.monotonic()
-    before = ledger.read(archive.store, made.digest[:16])
-    if _waiting(archive, made, before):
+    campaign = made.digest[:16]
+    before = ledger.read(archive.store, campaign)
+    end = _standing(controls.read(archive.store, campaign))
+    if end is None and _waiting(archive, made, before):
         with _lease(archive, made).kept() as lease:
             # Whoever held it before has perhaps done some of the work.
-            waiting = _waiting(archive, made, ledger.read(archive.store, made.digest[:16]))
-            book = ledger.begin(archive.store, made.digest[:16])
-            try:
-                with nullcontext(executor) if executor else _executor(archive.settings.execution) as running:
-                    _work_off(archive, made, waiting, running, book=book, lease=lease, progress=progress)
-            finally:
-                book.flush()
+            run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe)
+            end = run.work(executor)
     # The time of this run says nothing of what earlier runs did.
-    return closing.write_report(archive, made, wall_seconds=None if before else time.monotonic() - start)
+    wall_seconds = None if before else time.monotonic() - start
+    return close(archive, made, wall_seconds=wall_seconds, end=end or Ending())
+
+
+def close(archive: Archive, made: Plan, *, wall_seconds: float | None, end: Ending) -> Summary:
+    """Note what was refused and what the campaign cost, and write its report."""
+    campaign = made.digest[:16]
+    outcomes = ledger.read(archive.store, campaign)
+    refusals.note(archive.store, campaign, _refused(made, outcomes))
+    settlement.keep(archive.store, settlement.settle(made, outcomes.values(), archive.settings.prices))
+    return closing.write_report(archive, made, wall_seconds=wall_seconds, end=end)
+
+
+def _refused(made: Plan, outcomes: Mapping[str, Outcome]) -> Iterator[Refusal]:
+    for item in made.items:
+        outcome = outcomes.get(units.last_unit(item))
+        if outcome is not None and refusals.refuses(outcome):
+            key = refusals.run_key(item.version)
+            yield Refusal(item.dataset, key, outcome.outcome_class, outcome.message, made.digest[:16])
+
+
+def _standing(control: Control) -> Ending | None:
+    """Say why a campaign must not be worked off, if it must not."""
+    if control.state == controls.CANCEL:
+        return Ending("cancelled", control.why, control.by)
+    if control.state == controls.PAUSE:
+        state = "approval" if control.why == WAITS_FOR_APPROVAL else "paused"
+        return Ending(state, control.why, control.by)
+    return None
+
+
+WAITS_FOR_APPROVAL = "The pilot is done, and the run was started with --approve."
 
 
 def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> list[Item]:
@@ -88,6 +176,27 @@ def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> lis
     return waiting
 
 
+def _is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
+    """Whether an earlier run of the same plan ended an item for good."""
+    outcome = before.get(units.last_unit(item))
+    return outcome is not None and outcome.outcome_class in _FOR_GOOD
+
+
+# What the same inputs will give again. Anything else (storage, our own errors) is tried by the next run.
+_FOR_GOOD = QUARANTINED | {
+    "published",
+    "unchanged",
+    "held-back",
+    "bad-data",
+    "raw-replaced",
+    "unsupported",
+    "cancelled",
+}
+
+
+_ENDS = ledger.terminal_classes()
+
+
 def _lease(archive: Archive, made: Plan) -> Lease:
     silence_s = archive.settings.execution.lease_s
     return leases.acquire(archive.store, made.digest[:16], silence_s=silence_s, waiting=_LOG.warning)
@@ -98,99 +207,272 @@ def _executor(settings: ExecutionSettings) -> Executor:
         scheduler=settings.scheduler,
         workers=settings.workers,
         memory_limit_bytes=settings.memory_limit_mb * _MEGABYTE,
+        tiers_bytes=[size * _MEGABYTE for size in settings.memory_tiers_mb],
     )
 
 
-def _work_off(
-    archive: Archive,
-    made: Plan,
-    waiting: list[Item],
-    executor: Executor,
-    *,
-    book: Ledger,
-    lease: Lease,
-    progress: Progress | None,
-) -> None:
-    """Run the units of `waiting`, publish what they wrote, and note how each ended, as long as the lease holds."""
-    items = {item.dataset: item for item in waiting}
-    writer, done = str(uuid.uuid4()), 0
-    attempts = archive.settings.execution.attempts
-    tasks = _tasks(archive, made, waiting)
-    for outcome in executor.run(worker.run, tasks, retry=is_temporary, attempts=attempts, stop=lambda: lease.is_lost):
-        lease.check()
-        if outcome.dataset not in items:
+@dataclass
+class _Run:
+    """One coordinator at work on one campaign, as long as it holds the lease."""
+
+    archive: Archive
+    made: Plan
+    wish: Wish
+    lease: Lease
+    before: Mapping[str, Outcome]
+    progress: Progress | None
+    observe: Callable[[Outcome], None] | None
+    control: Control = field(default_factory=Control)
+    end: Ending | None = None
+    _looked: float = 0.0
+    _done: int = 0
+    _total: int = 0
+
+    def __post_init__(self) -> None:
+        self.writer = str(uuid.uuid4())
+        self.started = time.monotonic()
+        self.items = {item.dataset: item for item in self.made.items}
+        self.held = holds.read(self.archive.store)
+        self.spent = spending.spent(self.before.values(), self.archive.settings.prices)
+        self.brake = Brake(self.archive.settings.execution.error_budget)
+        self.past = units.Past(self.before, len(self.archive.settings.execution.memory_tiers_mb))
+        self.written = {one.dataset: one for one in self.before.values() if one.outcome_class == worker.WRITTEN}
+
+    @property
+    def campaign(self) -> str:
+        return self.made.digest[:16]
+
+    def work(self, executor: Executor | None) -> Ending:
+        """Do what is to be done; returns how it ended."""
+        store = self.archive.store
+        self.control = controls.read(store, self.campaign)
+        if self.control.state == controls.DEFER:
+            self.control = controls.change(store, self.campaign, by="run", state=controls.RUN, why="")
+        with ledger.begin(store, self.campaign) as self.book:
+            self.book.before_batch = self._tell
+            last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]
+            events.catch_up(store, self.made, last, epoch=self.book.epoch)
+            with nullcontext(executor) if executor else _executor(self.archive.settings.execution) as self.executor:
+                self._phases()
+        return self.end or Ending()
+
+    def _tell(self, outcomes: list[Outcome], number: int) -> None:
+        """Append the events of a batch of outcomes before the batch itself."""
+        last = [one for one in outcomes if one.dataset in self.items and self._decides(one)]
+        found = events.of(last, self.items, self.campaign)
+        store, epoch = self.archive.store, self.book.epoch
+        events.record(store, found, campaign=self.campaign, epoch=epoch, number=number)
+        unit_logs.write(store, self.campaign, outcomes, epoch=epoch, number=number)
+
+    def _decides(self, outcome: Outcome) -> bool:
+        """Whether an outcome says what became of its exposure."""
+        return outcome.unit == units.last_unit(self.items[outcome.dataset]) and outcome.outcome_class in _ENDS
+
+    def _phases(self) -> None:
+        """Run the pilot, then all others, then what waits for its release."""
+        waiting = self._chosen()
+        self._total = len(waiting)
+        chosen = self._pilot()
+        if chosen and not self._passes(chosen, waiting):
+            return
+        if not self.wish.release:
+            self._publish_written()
+        rest = [item for item in waiting if item.dataset not in self.written and item.dataset not in chosen]
+        if self._work_off(rest, publishing=not self.wish.release) and self.wish.release:
+            self._release()
+        if self.end is None and self._left_out:
+            self._halt(controls.DEFER, f"{self._left_out} exposures were left for another run.", "--max-exposures")
+
+    def _chosen(self) -> list[Item]:
+        """Choose what this run works on, and in which order; what is held is deferred."""
+        waiting = _waiting(self.archive, self.made, self.before)
+        for item in waiting:
+            if item.dataset in self.held:
+                self._note(_deferred(item, str(self.held[item.dataset])))
+        rank = {dataset: place for place, dataset in enumerate(self.wish.first)}
+        waiting = [item for item in waiting if item.dataset not in self.held]
+        waiting.sort(key=lambda item: (rank.get(item.dataset, len(rank)), item.dataset))
+        most = self.wish.most_exposures or len(waiting)
+        self._left_out = max(len(waiting) - most, 0)
+        return waiting[:most]
+
+    # The pilot
+
+    def _pilot(self) -> tuple[str, ...]:
+        """Choose the pilot: from all of the plan, so that a run that goes on has the same one."""
+        every = [item for item in self.made.items if item.action == "calibrate" and item.dataset not in self.held]
+        chosen = pilot.choose(every, each=self.archive.settings.execution.canary)
+        # A campaign too small for a pilot is looked at whole, if somebody wants to look.
+        return chosen or (tuple(item.dataset for item in every) if self.wish.approve else ())
+
+    def _passes(self, chosen: tuple[str, ...], waiting: list[Item]) -> bool:
+        """Run what is left of the pilot, and say whether the others may go on."""
+        first = [item for item in waiting if item.dataset in chosen and item.dataset not in self.written]
+        if not self._work_off(first, publishing=False):
+            return False
+        self.book.flush()
+        outcomes = ledger.read(self.archive.store, self.campaign)
+        ended = [outcomes[unit] for name in chosen if (unit := units.last_unit(self.items[name])) in outcomes]
+        finding = pilot.judge(chosen, ended)
+        kept_plans.keep_finding(self.archive.store, self.campaign, finding)
+        self.past = units.Past(outcomes, self.past.tiers, pilot.tiers(self.items, ended))
+        if self.control.approved:
+            return True
+        if not finding.passed:
+            self._halt(controls.PAUSE, f"{finding.reason} Look at them, then `reprocess approve` or cancel.", "pilot")
+        elif self.wish.approve:
+            self._halt(controls.PAUSE, WAITS_FOR_APPROVAL, "--approve")
+        return self.end is None
+
+    # Units
+
+    def _work_off(self, items: list[Item], *, publishing: bool) -> bool:
+        """Run the units of some items; returns whether all of them came to an end."""
+        if not items or self.end is not None:
+            return self.end is None
+        tasks = units.tasks(self.archive, self.made, items, self.past)
+        retry = policy(self.archive.settings.execution.attempts, self.past.tiers, note=self._note_again)
+        for outcome in self.executor.run(
+            worker.run, tasks, retry=retry, stop=self._stops, priority=lambda: self.control.priority
+        ):
+            self.lease.check()
+            self._take(outcome, publishing=publishing)
+        self.lease.check()
+        return self.end is None
+
+    def _take(self, outcome: Outcome, *, publishing: bool) -> None:
+        """Publish what a unit has written, and note how it ended."""
+        item = self.items.get(outcome.dataset)
+        if item is None:
             _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
-            continue
-        ended = _publish(archive, made, items[outcome.dataset], outcome, writer)
-        book.append(ended)
-        _LOG.info("%s: %s %s", ended.unit, ended.outcome_class, ended.message)
-        if ended.outcome_class != worker.STAGED:
-            done += _is_last_unit(ended)
-            if progress is not None:
-                progress(done, len(waiting), f"{ended.dataset} {ended.outcome_class}")
-    lease.check()
+            return
+        if outcome.outcome_class == worker.WRITTEN and not publishing:
+            outcome = self._gated(item, outcome)
+            if outcome.outcome_class == worker.WRITTEN:
+                self.written[outcome.dataset] = replace(outcome, log=())
+        else:
+            outcome = self._published(item, outcome)
+        self._note(outcome)
+        if outcome.unit == units.last_unit(item):
+            self._count(outcome)
 
+    def _count(self, outcome: Outcome) -> None:
+        """Count an exposure as done, and stop if too many end badly."""
+        self._done += 1
+        if self.progress is not None:
+            self.progress(self._done, self._total, f"{outcome.dataset} {outcome.outcome_class}")
+        if (reason := self.brake.note(outcome)) and self.end is None:
+            self._halt(controls.PAUSE, f"Too many failures. {reason}", "error budget")
 
-def _is_last_unit(outcome: Outcome) -> bool:
-    """Whether this unit decides on its dataset: the only one, or the assembly."""
-    return outcome.unit in (outcome.dataset, f"{outcome.dataset}/assembly")
+    def _note(self, outcome: Outcome) -> None:
+        self.book.append(outcome)
+        self.spent = self.spent + spending.spent([outcome], self.archive.settings.prices)
+        _LOG.info("%s: %s %s", outcome.unit, outcome.outcome_class, outcome.message)
+        if self.observe is not None:
+            self.observe(outcome)
 
+    def _note_again(self, outcome: Outcome, again: Again) -> None:
+        """Note a failure that is followed by another try: a later run begins in the tier that this one has come to."""
+        told = f"{outcome.outcome_class}: {outcome.message}"
+        self.book.append(replace(outcome, outcome_class=ledger.AGAIN, message=told, tier=again.tier))
 
-def _publish(archive: Archive, made: Plan, item: Item, outcome: Outcome, writer: str) -> Outcome:
-    """Move the pointer to a version that a unit has written."""
-    if outcome.outcome_class != worker.WRITTEN:
+    # Stopping
+
+    def _stops(self) -> bool:
+        """Whether to stop: asked often, so that the store is asked now and then."""
+        if self.lease.is_lost or self.end is not None:
+            return True
+        if self.wish.most_hours and time.monotonic() - self.started >= self.wish.most_hours * _HOUR_S:
+            self._halt(controls.DEFER, f"This run has taken {self.wish.most_hours:g} hours.", "--max-hours")
+        elif self.wish.most_cost and (self.spent.money or 0.0) >= self.wish.most_cost:
+            self._halt(controls.DEFER, f"The campaign has cost {self.spent.money:.2f}.", "--max-cost")
+        elif time.monotonic() - self._looked >= CONTROL_S:
+            self._look()
+        return self.end is not None
+
+    def _look(self) -> None:
+        """Read what operators want; a store that does not answer changes nothing."""
+        self._looked = time.monotonic()
+        try:
+            self.control = controls.read(self.archive.store, self.campaign)
+            self.held = holds.read(self.archive.store)
+        except errors.StorageError as error:
+            _LOG.warning("What operators want cannot be read at present: %s", error)
+        self.end = _standing(self.control)
+
+    def _halt(self, state: str, why: str, by: str) -> None:
+        """Stop by oneself, and leave word of it for operators and for the next run."""
+        _LOG.warning("The campaign stops: %s", why)
+        self.control = controls.change(self.archive.store, self.campaign, by=by, state=state, why=why)
+        self.end = Ending("deferred", why, by) if state == controls.DEFER else _standing(self.control)
+
+    # Publication
+
+    def _gated(self, item: Item, outcome: Outcome) -> Outcome:
+        """Hold a written version back if it differs too much from what readers see, or if the dataset is held."""
+        if outcome.outcome_class != worker.WRITTEN:
+            return outcome
+        if item.dataset in self.held:
+            return replace(outcome, outcome_class="deferred", message=str(self.held[item.dataset]))
+        if outcome.difference.get("verdict") == "outside":
+            reasons = " ".join(outcome.difference["reasons"])
+            told = f"{item.dataset}: version {item.version} is held back. {reasons}"
+            return replace(outcome, outcome_class="held-back", message=told)
         return outcome
-    start = time.perf_counter()
-    try:
-        manifest = publish.read_version(archive.store, item.dataset, item.version)
-        if manifest is None:
-            raise errors.PublicationError(f"{item.dataset}: version {item.version} has no manifest. Run again.")
-        publish.move_pointer(archive.store, manifest, writer=writer)
-    except errors.ReprocessError as error:
-        return replace(outcome, outcome_class=error.outcome_class, message=str(error), temporary=error.temporary)
-    seconds = {**outcome.seconds, "publish": time.perf_counter() - start}
-    return replace(outcome, outcome_class="published", seconds=seconds)
+
+    def _published(self, item: Item, outcome: Outcome) -> Outcome:
+        """Let readers see a version that a unit has written, unless the gate holds it back."""
+        outcome = self._gated(item, outcome)
+        if outcome.outcome_class != worker.WRITTEN:
+            return outcome
+        start = time.perf_counter()
+        try:
+            ended = self._show(item, outcome)
+        except errors.ReprocessError as error:
+            return replace(outcome, outcome_class=error.outcome_class, message=str(error), temporary=error.temporary)
+        seconds = {**outcome.seconds, "publish": time.perf_counter() - start}
+        return replace(outcome, outcome_class=ended, seconds=seconds)
+
+    def _show(self, item: Item, outcome: Outcome) -> str:
+        store, against = self.archive.store, str(outcome.difference.get("against", ""))
+        if outcome.difference.get("verdict") == "identical":
+            shown = _version(store, item.dataset, against)
+            same = [recipe.digest(item.fingerprint)]
+            publish.move_pointer(store, shown, writer=self.writer, equivalents=same, instead_of=against)
+            return "unchanged"
+        # Without a difference nothing was published when the unit looked, or this very version was.
+        instead_of = against or None
+        publish.move_pointer(
+            store, _version(store, item.dataset, item.version), writer=self.writer, instead_of=instead_of
+        )
+        return "published"
+
+    def _publish_written(self) -> None:
+        """Let readers see what waited."""
+        for dataset, outcome in sorted(self.written.items()):
+            self.lease.check()
+            if self._stops():
+                return
+            self._note(self._published(self.items[dataset], outcome))
+
+    def _release(self) -> None:
+        """Show all versions together, and name them."""
+        releases.key(self.wish.release)
+        self._publish_written()
+        if self.end is None:
+            self.book.flush()
+            every = ledger.read(self.archive.store, self.campaign).values()
+            shown = {one.dataset: one.version for one in every if one.outcome_class == "published"}
+            if shown:
+                releases.write(self.archive.store, releases.Release(self.wish.release, shown, self.campaign))
 
 
-def _tasks(archive: Archive, made: Plan, waiting: list[Item]) -> Iterator[Task]:
-    """Make the units: first the references that are not prepared yet, then the exposures that wait for them."""
-    header = replace(made, items=())
-    target = read_target(made.target, name=f"target of plan {made.digest[:12]}")
-    ready = {stamp.key for stamp in archive.store.list("references/ready/")}
-    preparing = {}
-    for item in waiting:
-        for reference in item.references:
-            if worker.ready_key(reference) not in ready and reference.sha256 not in preparing:
-                preparing[reference.sha256] = f"reference/{reference.name}"
-                yield Task(preparing[reference.sha256], "", worker.Preparation(archive.store, reference))
-    shelf = archive.settings.execution.memory_limit_mb * _MEGABYTE // 4
-    for item in waiting:
-        after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
-        raw = archive.raw[item.entry.location]
-        yield from _units(worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr), after)
+def _deferred(item: Item, why: str) -> Outcome:
+    return Outcome(units.last_unit(item), item.dataset, "deferred", why, attempt=0)
 
 
-def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:
-    """Make the units of one exposure: one; or facts, slabs and assembly."""
-    item = work.item
-    if not item.rows_per_slab:
-        yield Task(item.dataset, item.dataset, work, after)
-        return
-    facts = f"{item.dataset}/facts"
-    yield Task(facts, item.dataset, replace(work, part="facts"), after)
-    names = []
-    assert item.entry.sci_shape is not None
-    for slab in slabs.cut(item.entry.sci_shape[-2], item.rows_per_slab, worker.halo(item)):
-        names.append(f"{item.dataset}/rows-{slab.core.start:05d}-{slab.core.stop:05d}")
-        yield Task(names[-1], item.dataset, replace(work, part="slab", slab=slab), (facts,))
-    yield Task(f"{item.dataset}/assembly", item.dataset, replace(work, part="assembly"), (facts, *names))
-
-
-def _is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
-    """Whether an earlier run of the same plan ended an item for good."""
-    outcome = before.get(f"{item.dataset}/assembly" if item.rows_per_slab else item.dataset)
-    return outcome is not None and outcome.outcome_class in _FOR_GOOD
-
-
-# What the same inputs will give again. Anything else (storage, lost workers, our own errors) is tried by the next run.
-_FOR_GOOD = frozenset({"published", "unchanged", "held-back", "bad-data", "raw-replaced", "unsupported", "cancelled"})
+def _version(store: Store, dataset: str, version: str) -> Manifest:
+    manifest = publish.read_version(store, dataset, version)
+    if manifest is None:
+        raise errors.PublicationError(f"{dataset}: version {version} has no manifest. Run again.")
+    return manifest

@@ -162,6 +162,13 @@ class OutOfMemory(ReprocessError):
     outcome_class = "out-of-memory"
 
 
+class Overdue(ReprocessError):
+    """The unit did not end in the time that it was given."""
+
+    outcome_class = "overdue"
+    temporary = True
+
+
 class PublicationError(ReprocessError):
     """A version that exists differs from the one that was to be written."""
 
@@ -174,5 +181,26 @@ class Overtaken(PublicationError):
     outcome_class = "overtaken"
 
 
+class Retired(Overtaken):
+    """The dataset was retired: readers see no version of it until somebody rolls that back."""
+
+
+class VersionRemoved(PublicationError):
+    """The version was cleaned away."""
+
+
+class OnHold(PublicationError):
+    """Somebody has put the dataset on hold: nothing touches it until the hold is lifted."""
+
+    outcome_class = "deferred"
+
+
 class LeaseHeld(PublicationError):
     """Another coordinator works off the same campaign, or has taken it over."""
+
+
+class DeliveryError(ReprocessError):
+    """A receiver of events did not take a message."""
+
+    outcome_class = "delivery"
+    temporary = True

@@ -250,10 +250,12 @@ class Outcome:
         Requests that were made of the store.
     ended : str
         When the unit ended, by the clock of the worker: UTC, ISO 8601 with milliseconds and no zone.
-    tier : str
-        Memory tier that the unit ran in; empty where there are none.
+    tier : int
+        Memory tier that the unit ran in; 0 is the smallest.
     difference : mapping of str to object
         How the new version differs from the one that readers see; empty if they were not compared.
+    log : tuple of str
+        Last lines that the unit logged, see `reprocess.logs`; kept beside the outcomes, not in them.
     """
 
     unit: str
@@ -270,5 +272,6 @@ class Outcome:
     peak_bytes: int = 0
     requests: int = 0
     ended: str = ""
-    tier: str = ""
+    tier: int = 0
     difference: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import contextlib
 import difflib
 from dataclasses import dataclass
 
-from reprocess import campaign, errors
+from reprocess import campaign, closing, errors, watching
 from reprocess.archive import catalogue, debt, keys, partition
 from reprocess.archive.catalogue import Catalogue
 from reprocess.archive.debt import Debt
@@ -15,10 +15,12 @@ from reprocess.exposure import CatalogueEntry
 from reprocess.planning import outline
 from reprocess.planning import plan as plans
 from reprocess.planning.outline import Outline
-from reprocess.planning.plan import Plan
+from reprocess.planning.plan import Item, Plan
 from reprocess.publication import ledger, publish
+from reprocess.publication import manifest as manifests
 from reprocess.publication import pointer as pointers
 from reprocess.reporting import overview, page, report
+from reprocess.reporting.ending import RUNNING
 from reprocess.reporting.overview import Standing
 from reprocess.reporting.wording import plain
 from reprocess.storage.store import Stamp
@@ -47,6 +49,8 @@ def verify(archive: Archive, progress: Progress | None = None) -> Check:
         dataset = key.removeprefix("pointers/").removesuffix(".json")
         try:
             found, _ = pointers.read(archive.store, dataset)
+            if found is not None and found.is_tombstone:
+                continue
             manifest = publish.read_version(archive.store, dataset, found.version) if found else None
         except (errors.StorageUnavailable, errors.AccessDenied):
             raise  # says nothing of the products
@@ -57,6 +61,8 @@ def verify(archive: Archive, progress: Progress | None = None) -> Check:
             problems.append(f"{key} shows a version that has no manifest. Roll back, or publish again.")
             continue
         versions, files = versions + 1, files + len(manifest.files)
+        if found.manifest and found.manifest != manifests.digest(manifest):
+            problems.append(f"{manifest.key} is not the one that was published: the pointer has another SHA-256.")
         problems += publish.verify_version(archive.store, manifest)
         if progress is not None:
             progress(done, len(pointed), dataset)
@@ -84,6 +90,8 @@ def explain(archive: Archive, text: str, target: Target | None = None) -> Accoun
     if target is None and latest is None:
         raise errors.UsageError(f"Nothing was planned in {archive.store.url} yet. Plan, or give --target.")
     item = next((item for item in latest.items if item.dataset == dataset), None) if latest else None
+    if item is not None and _was_damaged_since(archive, item):
+        item = None
     made, kept = latest, item is not None
     if latest is not None and item is None:
         target = read_target(latest.target, name=f"target of plan {latest.digest[:12]}")
@@ -96,6 +104,12 @@ def explain(archive: Archive, text: str, target: Target | None = None) -> Accoun
     except errors.DamagedRecord:
         pointer = None  # the judgement says so
     return Account(item, made, kept, pointer, _elsewhere(known, dataset), archive.store.url)
+
+
+def _was_damaged_since(archive: Archive, item: Item) -> bool:
+    """Whether what a plan made, and readers see, is damaged now."""
+    shown = campaign.present(archive, item.dataset)
+    return shown is not None and shown.version == item.version and bool(shown.missing or shown.damage)
 
 
 def _dataset(known: Catalogue, text: str, pattern: keys.KeyPattern) -> str:
@@ -126,11 +140,16 @@ def _elsewhere(known: Catalogue, dataset: str) -> tuple[CatalogueEntry, ...]:
 
 @dataclass(frozen=True)
 class _Campaign:
-    """One campaign of an archive: the object of its plan, and whether a run of it has come to its end."""
+    """One campaign of an archive: the object of its plan, and whether a run of it has left a report."""
 
     name: str
     plan: Stamp
-    ended: bool
+    reported: bool
+
+    def ended(self, archive: Archive) -> bool:
+        """Whether a run has come to its end; one that was paused has not."""
+        ending = closing.read_ending(archive, self.name) if self.reported else None
+        return ending.is_over if ending else False
 
     def outline(self, archive: Archive) -> Outline:
         """Read what its plan comes to; an outline that is not there is made from the whole plan."""
@@ -154,7 +173,7 @@ def _campaigns(archive: Archive) -> list[_Campaign]:
         reverse=True,
     )
     names = [(stamp.key.split("/")[1], stamp) for stamp in made]
-    return [_Campaign(name, stamp, f"campaigns/{name}/report.html" in stamps) for name, stamp in names]
+    return [_Campaign(name, stamp, closing.ending_key(name) in stamps) for name, stamp in names]
 
 
 def _latest_plan(archive: Archive) -> Plan | None:
@@ -172,7 +191,7 @@ def standings(archive: Archive, count: int) -> list[Standing]:
     for each in _campaigns(archive)[:count]:
         try:
             outcomes = ledger.read(archive.store, each.name).values()
-            found.append(overview.standing(each.outline(archive), outcomes, ended=each.ended))
+            found.append(overview.standing(each.outline(archive), outcomes, ended=each.ended(archive)))
         except (errors.PlanError, errors.DamagedRecord) as error:
             found.append(overview.unreadable(each.name, str(error)))
     return sorted(found, key=lambda each: each.created, reverse=True)
@@ -186,19 +205,16 @@ def staleness(archive: Archive, count: int) -> tuple[Debt, ...]:
 def status(archive: Archive, digest: str) -> report.Summary:
     """Sum up what a campaign has done so far; changes nothing."""
     made = campaign.find_plan(archive, digest)
+    state = watching.position(archive, made.digest).state  # first, so that an end finds all of its outcomes
     outcomes = ledger.read(archive.store, made.digest[:16]).values()
-    return report.summarise(made, outcomes, archive=archive.store.url, ended=_report(archive, made) is not None)
+    around = report.Circumstances(archive.store.url, ending=state, prices=archive.settings.prices)
+    return report.summarise(made, outcomes, around)
 
 
 def read_report(archive: Archive, digest: str) -> bytes:
-    """Read the HTML report of a campaign; of one that has not ended, one of what was done so far."""
+    """Read the HTML report of a campaign; of one that is at work or was cut off, one of what was done so far."""
     made = campaign.find_plan(archive, digest)
-    return _report(archive, made) or page.render(status(archive, digest)).encode()
-
-
-def _report(archive: Archive, made: Plan) -> bytes | None:
-    """Read the report that a run leaves when it has come to its end."""
-    try:
-        return archive.store.get(f"campaigns/{made.digest[:16]}/report.html").data
-    except errors.ObjectMissing:
-        return None
+    if watching.position(archive, made.digest).state.state != RUNNING:
+        with contextlib.suppress(errors.ObjectMissing):
+            return archive.store.get(f"campaigns/{made.digest[:16]}/report.html").data
+    return page.render(status(archive, digest)).encode()

@@ -43,8 +43,16 @@ class ExecutionSettings:
     """Worker processes of a local cluster; 0: one per core."""
     memory_limit_mb: int = 2000
     """Memory of one worker in MB (10^6 bytes); larger exposures are cut into slabs."""
+    memory_tiers_mb: tuple[int, ...] = ()
+    """Memory of the workers of higher tiers in MB, ascending: where units go that ran out of memory."""
     attempts: int = 3
-    """How often a unit is tried when its failure may pass."""
+    """How often a unit is tried when its failure may pass, for each class of failure."""
+    deadline_s: float = 7200.0
+    """How long one unit may run before its worker is restarted; 0: for ever."""
+    canary: int = 2
+    """Exposures of each kind that run before all others; 0: none."""
+    error_budget: int = 25
+    """Failures of one class among the last hundred exposures that pause a campaign; 0: it is never paused."""
     lease_s: float = 30.0
     """How long a coordinator may be silent before another one takes its campaign over."""
 
@@ -89,11 +97,17 @@ _LEAST = {
     "workers": 0,
     "memory_limit_mb": 1,
     "attempts": 1,
+    "deadline_s": 0.0,
+    "canary": 0,
+    "error_budget": 0,
     "lease_s": 1.0,
     "core_hour": 0.0,
     "gb_month": 0.0,
     "thousand_requests": 0.0,
 }
+
+
+_NUMBERS = tuple[int, ...]
 
 
 def load(environment: Mapping[str, str], flags: Mapping[str, Mapping[str, Any]]) -> Settings:
@@ -154,7 +168,7 @@ def _environment(group: str, settings: Any, environment: Mapping[str, str]) -> d
     return found
 
 
-def _convert(text: str, kind: type, name: str) -> str | int | float | bool:
+def _convert(text: str, kind: type, name: str) -> str | int | float | bool | tuple[int, ...]:
     if kind is bool and text.lower() in ("1", "true", "yes", "0", "false", "no"):
         return text.lower() in ("1", "true", "yes")
     if kind is int and text.lstrip("-").isdigit():
@@ -164,7 +178,12 @@ def _convert(text: str, kind: type, name: str) -> str | int | float | bool:
     if kind is float:
         with contextlib.suppress(ValueError):
             return float(text)
-    wanted = "true or false" if kind is bool else "a number" if kind is float else "a whole number"
+    if kind == _NUMBERS:
+        with contextlib.suppress(ValueError):
+            return tuple(int(one) for one in text.split(",") if one.strip())
+    wanted = {bool: "true or false", float: "a number", _NUMBERS: "whole numbers with commas between them"}.get(
+        kind, "a whole number"
+    )
     raise errors.UsageError(f"{name} is {text!r}; it must be {wanted}.")
 
 
@@ -176,8 +195,17 @@ def _merge(settings: Any, values: Mapping[str, Any], source: str) -> Any:  # noq
             raise errors.UsageError(f"{source}: unknown setting {name!r}. There are {', '.join(hints)}.")
         kind = hints[name]
         found[name] = float(value) if kind is float and type(value) is int else value
-        if type(found[name]) is not kind or (kind is float and not math.isfinite(found[name])):
+        if kind == _NUMBERS:
+            found[name] = _ascending(value, f"{source}: {name}")
+        elif type(found[name]) is not kind or (kind is float and not math.isfinite(found[name])):
             raise errors.UsageError(f"{source}: {name} is {value!r}; it must be of type {kind.__name__}.")
         if name in _LEAST and value < _LEAST[name]:
             raise errors.UsageError(f"{source}: {name} is {value}; it must be {_LEAST[name]} or more.")
     return replace(settings, **found)
+
+
+def _ascending(value: object, name: str) -> tuple[int, ...]:
+    numbers = tuple(value) if isinstance(value, list | tuple) else (None,)
+    if not all(type(one) is int and one > 0 for one in numbers) or list(numbers) != sorted(set(numbers)):
+        raise errors.UsageError(f"{name} is {value!r}; it must be a list of whole numbers that rise.")
+    return numbers

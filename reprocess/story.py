@@ -8,6 +8,7 @@ from typing import Any
 
 from reprocess.exposure import DETECTOR1, IMAGE2, SETTLED, CatalogueEntry, Reason
 from reprocess.planning.plan import Item, Plan
+from reprocess.publication import chain
 from reprocess.publication.pointer import Commit, Pointer
 
 _STATES = {
@@ -78,10 +79,15 @@ def _published(account: Account) -> Iterator[str]:
     yield "What readers see"
     if pointer is None:
         yield "  No version of ours."
+    elif pointer.is_tombstone:
+        yield f"  Nothing: it was retired on {_time(chain.arrival(pointer).committed)}, because: {pointer.why}"
+        yield f"  Before that they saw {_earlier(pointer)}."
     else:
         yield f"  Version {pointer.version}, since {_time(pointer.committed)},"
         yield f"  made by reprocess {pointer.software} with {pointer.context} (campaign {pointer.campaign})."
         yield from _files(pointer)
+        if pointer.orphans:
+            yield f"  Earlier versions also had {', '.join(pointer.orphans)}."
         if pointer.history:
             yield f"  Before it readers saw {_earlier(pointer)}."
     for each in account.elsewhere:
@@ -105,10 +111,14 @@ def _files(pointer: Pointer) -> Iterator[str]:
 
 
 def _earlier(pointer: Pointer) -> str:
-    return ", ".join(
-        f"{commit.version} (since {_time(commit.committed)})" if commit.committed else commit.version
-        for commit in reversed(pointer.history)
-    )
+    history = [commit for commit in pointer.history if commit.action != "clean"]
+    return ", ".join(_earlier_one(commit, pointer) for commit in reversed(history))
+
+
+def _earlier_one(commit: Commit, pointer: Pointer) -> str:
+    gone = "cleaned away" if commit.version in pointer.removed else ""
+    notes = [note for note in (f"since {_time(commit.committed)}" if commit.committed else "", gone) if note]
+    return (commit.version or "nothing") + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _judged(account: Account) -> Iterator[str]:
@@ -226,8 +236,10 @@ def reason_record(reason: Reason) -> dict[str, str | None]:
     }
 
 
-def _published_record(pointer: Pointer) -> dict[str, str]:
+def _published_record(pointer: Pointer) -> dict[str, Any]:
     return {
+        "retired": pointer.why if pointer.is_tombstone else None,
+        "orphans": list(pointer.orphans),
         "version": pointer.version,
         "software": pointer.software,
         "context": pointer.context,
@@ -238,7 +250,13 @@ def _published_record(pointer: Pointer) -> dict[str, str]:
 
 
 def _commit_record(commit: Commit) -> dict[str, str]:
-    return {"version": commit.version, "published": commit.committed, "campaign": commit.campaign}
+    return {
+        "version": commit.version,
+        "published": commit.committed,
+        "campaign": commit.campaign,
+        "action": commit.action,
+        "why": commit.why,
+    }
 
 
 def _used(pointer: Pointer) -> dict[str, str]:

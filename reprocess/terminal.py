@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
+import rich.live
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,12 +26,16 @@ from rich.progress import (
 from rich.text import Text
 
 from reprocess.archive.scan import Scan
-from reprocess.exposure import DETECTOR1, IMAGE2
+from reprocess.exposure import DETECTOR1, IMAGE2, Outcome
 from reprocess.planning.forecast import Forecast, to_record
 from reprocess.planning.plan import Plan, counts
-from reprocess.reporting import plaintext
+from reprocess.reporting import live, plaintext
+from reprocess.reporting.cost import money_text
+from reprocess.reporting.live import Live
 from reprocess.reporting.report import Summary
+from reprocess.reporting.running import RunTally
 from reprocess.reporting.wording import duration_text, plain, size_text
+from reprocess.settings import PriceSettings
 from reprocess.simulation.options import SimulationSummary
 
 Show = Callable[[int, int | None, str], None]
@@ -62,6 +71,107 @@ def progress(label: str, *, enabled: bool = True) -> Iterator[Show | None]:
             bar.update(task, completed=done, total=total, word=word)
 
         yield show
+
+
+class LiveRun:
+    """The line that a run shows while it works: on a terminal it is rewritten, else one comes every now and then.
+
+    Give the object to `coordinator.run` as `progress`, and its method `observe` as `observe`.
+
+    Parameters
+    ----------
+    tally : RunTally
+    console : Console
+        Standard error.
+    clock : callable
+        Seconds from any beginning.
+    """
+
+    def __init__(self, tally: RunTally, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tally, self._console, self._clock = tally, console, clock
+        self._word = ""
+        self._lock = threading.Lock()  # the terminal is redrawn from a thread of its own
+        self._begun = self._said = clock()
+        self._tally.pace.add(self._begun)
+
+    def __call__(self, done: int, total: int | None, word: str) -> None:
+        """Take how many are done, how many there are, and a word on the last one."""
+        with self._lock:
+            self._tally.count(done, total, self._clock())
+            self._word = plain(word)
+        if not self._console.is_terminal and self._clock() - self._said >= LINE_EVERY_S:
+            self._said = self._clock()
+            self._console.print(f"calibrating  {self.line()}", markup=False, highlight=False, soft_wrap=True)
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take an outcome as it is noted."""
+        with self._lock:
+            self._tally.add(outcome)
+
+    def line(self) -> str:
+        """Say how far the run is."""
+        with self._lock:
+            return self._tally.line(self._clock())
+
+    def __rich__(self) -> Text:
+        """Draw it on one line of the terminal, as much as there is room for."""
+        spent = duration_text(self._clock() - self._begun)
+        text = Text.assemble(f"calibrating  {self.line()}  ", (f"{spent}  {self._word}", "dim"))
+        text.truncate(self._console.width, overflow="ellipsis")
+        return text
+
+
+LINE_EVERY_S = 30.0
+"""How often a run says how far it is where it cannot rewrite the line."""
+
+
+@contextlib.contextmanager
+def live_run(
+    prices: PriceSettings, forecast: Forecast | None = None, *, enabled: bool = True
+) -> Iterator[LiveRun | None]:
+    """Show how far a run is, on standard error, while a block works; None is yielded when it is not wanted.
+
+    Parameters
+    ----------
+    prices : PriceSettings
+        For what it costs.
+    forecast : Forecast, optional
+        The plan's.
+    enabled : bool
+    """
+    if not enabled:
+        yield None
+        return
+    console = Console(stderr=True)
+    expected = forecast.money.expected if forecast and forecast.money else None
+    shown = LiveRun(RunTally(prices, expected), console)
+    if not console.is_terminal:
+        yield shown
+        return
+    with rich.live.Live(shown, console=console, refresh_per_second=4):
+        yield shown
+
+
+def show_live(found: Live, as_json: bool) -> Live:
+    """Print how a campaign stands, on standard output."""
+    click.echo(json.dumps(live.record(found)) if as_json else live.text(found))
+    return found
+
+
+@contextlib.contextmanager
+def live_screen(as_json: bool) -> Iterator[Callable[[Live], Live]]:
+    """Show how a campaign stands, again and again: a terminal is rewritten, elsewhere one text follows the other."""
+    console = Console()
+    if as_json or not console.is_terminal:
+        yield lambda found: show_live(found, as_json)
+        return
+    with rich.live.Live(console=console, auto_refresh=False, vertical_overflow="crop") as screen:
+
+        def draw(found: Live) -> Live:
+            screen.update(Text(live.text(found), no_wrap=True, overflow="ellipsis"), refresh=True)
+            return found
+
+        yield draw
 
 
 class _RateColumn(ProgressColumn):
@@ -163,7 +273,7 @@ def forecast_lines(made: Forecast) -> list[str]:
         ("to write", made.bytes_written, size_text),
         ("core time", made.core_hours * 3600, duration_text),
         (f"wall time {workers}", made.wall_seconds, duration_text),
-        *([("money", made.money, _money_text)] if made.money else []),
+        *([("money", made.money, money_text)] if made.money else []),
     ]
     width = max(len(name) for name, _, _ in rows)
     exposures = f"{made.exposures:,} exposure{'s' * (made.exposures > 1)}"
@@ -176,10 +286,6 @@ def forecast_lines(made: Forecast) -> list[str]:
     if not made.money:
         lines.append("  For money, give core_hour and gb_month in the section [prices] of reprocess.toml.")
     return lines
-
-
-def _money_text(amount: float) -> str:
-    return f"{amount:,.2f}" if amount >= 0.01 or not amount else f"{amount:.1g}"
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from reprocess import __version__, campaign
+from reprocess import __version__, campaign, errors
 from reprocess.archive import agreement, answers, catalogue, find, mappings, sync
 from reprocess.archive.agreement import Agreement
 from reprocess.archive.context import load_context
-from reprocess.archive.find import Made
-from reprocess.archive.sync import Synced
+from reprocess.archive.find import Made, Unread
+from reprocess.archive.sync import Failed, Synced
 from reprocess.campaign import Archive, Progress
 from reprocess.reporting.wording import size_text
 from reprocess.target import Target
@@ -39,8 +39,8 @@ def mirror_all(archive: Archive, target: Target, references: str | None, progres
     source = campaign.open_url(campaign.references_url(archive, references), archive.settings)
     cache = archive.settings.cache.path
     context = load_context(source, target.context, cache, archive.store)
-    mappings.mirror_mappings(source, archive.store, target.context, cache)
-    return sync.sync(
+    broken = mappings.mirror_mappings(source, archive.store, target.context, cache)
+    done = sync.sync(
         known.batches(),
         context=context,
         references=source,
@@ -49,6 +49,11 @@ def mirror_all(archive: Archive, target: Target, references: str | None, progres
         software=__version__,
         progress=None if progress is None else lambda done: progress(done, known.rows, "exposures"),
     )
+    return replace(done, rules=tuple(_rule(name, error) for name, error in sorted(broken.items())))
+
+
+def _rule(name: str, error: errors.ContextError) -> Failed:
+    return Failed("rule", name, isinstance(error.__cause__, errors.ObjectMissing), str(error))
 
 
 def check(
@@ -66,8 +71,8 @@ def check(
     return found
 
 
-def made_with(archive: Archive, reference: str) -> Iterator[Made]:
-    """Find the products that were made with a reference file, as of the last scan.
+def made_with(archive: Archive, reference: str) -> Iterator[Made | Unread]:
+    """Find the products that were made with a reference file, as of the last scan, and those that do not tell.
 
     Raises
     ------
@@ -86,6 +91,7 @@ def synced_record(done: Synced) -> dict[str, Any]:
         "present": [asdict(file) for file in done.present],
         "missing": [asdict(file) for file in done.failed if file.missing],
         "unusable": [asdict(file) for file in done.failed if not file.missing],
+        "rules": [asdict(rule) for rule in done.rules],
         "bytes_copied": sum(file.size for file in done.copied),
         "bytes_present": sum(file.size for file in done.present),
     }
@@ -103,6 +109,9 @@ def synced_text(done: Synced) -> str:
         missing = sum(file.missing for file in done.failed)
         lines.append(f"{missing:,} missing, {len(done.failed) - missing:,} unusable:")
         lines += [f"  {file.type:<16} {file.problem}" for file in done.failed]
+    if done.rules:
+        lines.append(f"{len(done.rules):,} rules cannot be had, so files that only they select were not looked for:")
+        lines += [f"  {rule.problem}" for rule in done.rules]
     return "\n".join(lines)
 
 
@@ -119,6 +128,12 @@ def agreement_text(found: Agreement) -> str:
     if not found.decided:
         lines.append("  Nothing was compared: `reprocess plan` says why these exposures cannot be decided.")
     return "\n".join(lines)
+
+
+def unread_text(unread: Sequence[Unread]) -> str:
+    """Say which products do not tell what they were made with."""
+    head = f"{len(unread):,} product(s) cannot be read, so it is not known whether they were:"
+    return "\n".join([head, *(f"  {one.dataset}: {one.problem}" for one in unread)])
 
 
 def made_text(made: Made) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import logging
 import resource
 import sys
@@ -23,24 +24,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess import errors
+from reprocess import errors, logs, redaction
 from reprocess.archive import mirror
 from reprocess.calibration import detector1, irs2, ramp_facts
 from reprocess.calibration.rate import Rate
 from reprocess.calibration.readout import Readout
 from reprocess.calibration.reference import Reference
-from reprocess.execution.executor import Task
+from reprocess.comparison import published
+from reprocess.execution.executor import Task, failed
 from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
 from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail, zeroframe
 from reprocess.formats import reference as reference_format
+from reprocess.formats.reference_cache import ReferenceCache
 from reprocess.planning import slabs
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
 from reprocess.reporting import quicklook
+from reprocess.settings import CacheSettings
 from reprocess.shelf import Shelf
 from reprocess.storage import open_store
 from reprocess.storage.counting import CountingStore
+from reprocess.storage.held import Ranged
 from reprocess.storage.store import Store
+from reprocess.target import read_target
 
 WRITTEN = "written"
 """Class of a unit whose version exists and is not published yet."""
@@ -80,6 +86,8 @@ class Work:
         References that a worker may keep between units.
     zarr : bool
         Whether the rates of each integration are written as Zarr too.
+    cache : CacheSettings or None
+        Where the worker's machine keeps references for all of its workers; None: nowhere.
     """
 
     archive: Store
@@ -90,23 +98,30 @@ class Work:
     slab: Slab | None = None
     shelf_bytes: int = 0
     zarr: bool = False
+    cache: CacheSettings | None = None
 
 
 @dataclass
 class Meter:
-    """Wall seconds by stage, and what a unit wrote."""
+    """Wall seconds by stage, what a unit wrote, and how that differs from what readers see."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     version: str = ""
+    written: manifest.Manifest | None = None
+    difference: Mapping[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        """Add the time of a block to a stage, and log it."""
+        start, ended = time.perf_counter(), "was cut short after"
+        with logs.fields(step=name):
+            try:
+                yield
+                ended = "took"
+            finally:
+                seconds = time.perf_counter() - start
+                self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+                _LOG.info("%s %s %.3f s", name, ended, seconds)
 
 
 def prepared_prefix(reference: ReferenceFile) -> str:
@@ -132,6 +147,13 @@ def run(task: Task) -> Outcome:
     Outcome
         Of class ``written`` or ``staged``, or of the class of the error that ended it.
     """
+    campaign = task.payload.plan.digest[:16] if isinstance(task.payload, Work) else ""
+    with logs.unit(campaign=campaign, dataset=task.dataset, attempt=task.attempt) as kept:
+        outcome = _run(task)
+        return replace(outcome, log=kept.lines(failed=failed(outcome)))
+
+
+def _run(task: Task) -> Outcome:
     meter, cpu = Meter(), time.process_time()
     payload: Any = task.payload
     # Counted here, so that every byte is, whichever room asks for it.
@@ -152,7 +174,7 @@ def run(task: Task) -> Outcome:
         unit=task.unit,
         dataset=task.dataset,
         outcome_class=ended,
-        message=message,
+        message=redaction.clean(message),
         temporary=temporary,
         attempt=task.attempt,
         version=meter.version,
@@ -161,6 +183,7 @@ def run(task: Task) -> Outcome:
         bytes_written=sum(store.bytes_written.total() for store in stores),
         peak_bytes=_peak_bytes(),
         requests=sum(store.requests.total() for store in stores),
+        difference=meter.difference,
         ended=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
     )
 
@@ -195,8 +218,18 @@ def _prepare(reference: ReferenceFile, archive: Store, meter: Meter) -> str:
         found = reference_format.read_reference(data, reference.type, reference.name)
     with meter.stage("write"):
         prepared.write_prepared(archive, prepared_prefix(reference), found)
-        publish.put_once(archive, ready_key(reference), b"{}\n")
+        publish.put_once(archive, ready_key(reference), _marker(reference, prepared.digests(found)))
     return STAGED
+
+
+def _marker(reference: ReferenceFile, digests: Mapping[str, str]) -> bytes:
+    return (json.dumps({"type": reference.type, "arrays": digests}, sort_keys=True) + "\n").encode()
+
+
+def _digests(archive: Store, reference: ReferenceFile) -> Mapping[str, str]:
+    """Digests of the arrays of a reference; none where its marker was written before it told any."""
+    marker = json.loads(archive.get(ready_key(reference)).data)
+    return marker["arrays"] if marker.get("type") == reference.type else {}
 
 
 @dataclass(frozen=True)
@@ -238,7 +271,17 @@ class _Desk:
         shape = (len(irs2.raw_band(reference.type, band, self.readout)), columns.stop - columns.start)
 
         def read() -> Reference:
-            return region.read_region(self.archive, prepared_prefix(reference), corner=corner, shape=shape)
+            cache, prefix = self.work.cache, prepared_prefix(reference)
+            if cache is None:
+                return region.read_region(self.archive, prefix, corner=corner, shape=shape)
+            return ReferenceCache(cache.path / "references").read_region(
+                self.archive,
+                prefix,
+                f"{reference.sha256}-{reference.type}",
+                corner=corner,
+                shape=shape,
+                digests=lambda: _digests(self.archive, reference),
+            )
 
         return _SHELF.get((self.archive.url, reference.sha256, reference.type, corner, shape), read)
 
@@ -246,27 +289,29 @@ class _Desk:
 def _whole(desk: _Desk) -> str:
     """Read, calibrate and write an exposure that fits the memory limit."""
     if _exists(desk):
+        _compare(desk)
         return WRITTEN
     item, readout = desk.work.item, desk.readout
     band = Band(0, readout.rows)
     with desk.meter.stage("read"):
-        raw = level1b.read_slab(desk.raw, item.entry, Band(0, readout.raw_rows))
+        raw, rest = level1b.read_whole(desk.raw, item.entry)
     with desk.meter.stage("references"):
         references = desk.references(band)
     with desk.meter.stage("calibrate"):
         made = detector1.calibrate(
-            raw, references, readout=readout, parameters=item.parameters or {}, zeroframe=_zeroframe(desk, band)
+            raw, references, readout=readout, parameters=item.parameters or {}, zeroframe=_zeroframe(desk, band, rest)
         )
     del raw, references
-    _write(desk, made.rate, made.rateints, made.statuses)
+    _write(desk, made.rate, made.rateints, made.statuses, rest)
+    _compare(desk, {"rate": made.rate, "rateints": made.rateints})
     return WRITTEN
 
 
-def _zeroframe(desk: _Desk, band: Band) -> NDArray[Any] | None:
+def _zeroframe(desk: _Desk, band: Band, rest: Ranged | None = None) -> NDArray[Any] | None:
     """Read the ZEROFRAME of some rows, if there is one and the rates can depend on it."""
     if not detector1.needs_zeroframe(desk.readout, desk.work.item.parameters or {}):
         return None
-    read = zeroframe.reader(desk.raw, desk.work.item.entry)
+    read = zeroframe.reader(rest or desk.raw, desk.work.item.entry)
     return None if read is None else read(band)
 
 
@@ -341,6 +386,7 @@ def _assembly(desk: _Desk) -> str:
         )
         _write(desk, rate, rateints, staged.statuses)
     assemble.clear_staging(desk.archive, desk.staging)
+    _compare(desk)
     return WRITTEN
 
 
@@ -380,18 +426,17 @@ def _exists(desk: _Desk) -> bool:
     """Whether an earlier attempt has finished this very version."""
     item = desk.work.item
     desk.meter.version = item.version
-    try:
-        desk.archive.head(manifest.prefix(item.dataset, item.version) + "manifest.json")
-    except errors.ObjectMissing:
-        return False
-    return True
+    desk.meter.written = publish.read_version(desk.archive, item.dataset, item.version)
+    return desk.meter.written is not None
 
 
-def _write(desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str]) -> None:
+def _write(
+    desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str], rest: Ranged | None = None
+) -> None:
     """Write products, picture and provenance of a version, its manifest last."""
     plan, item = desk.work.plan, desk.work.item
     with desk.meter.stage("read"):
-        metadata = tail.read_tail(desk.raw, item.entry)
+        metadata = tail.read_tail(rest or desk.raw, item.entry)
     info = product_info(plan, item, statuses)
     names = [f"{item.dataset}_{suffix}.fits" for suffix in ("rate", "rateints")]
     files: dict[str, publish.Content] = {
@@ -403,7 +448,25 @@ def _write(desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str])
     with desk.meter.stage("write"), tempfile.TemporaryDirectory(prefix="reprocess-") as directory:
         if desk.work.zarr:
             files |= _zarr_files(rateints, item, directory)
-        publish.write_version(desk.archive, manifest.draft(plan, item), files)
+        desk.meter.written = publish.write_version(desk.archive, manifest.draft(plan, item), files)
+
+
+def _compare(desk: _Desk, held: Mapping[str, Rate] | None = None) -> None:
+    """Hold the version that is there now against the one that readers see; `held` are arrays that it was written of."""
+    plan, item, made = desk.work.plan, desk.work.item, desk.meter.written
+    assert made is not None
+    with desk.meter.stage("compare"):
+        wanted = read_target(plan.target, name=f"target of plan {plan.digest[:12]}")
+        found = published.difference(
+            desk.archive,
+            made,
+            budget=wanted.budget_for(str(item.entry.header.get("EXP_TYPE", ""))),
+            held=held,
+            replaces_damage=any(reason.kind == "product-damaged" for reason in item.verdict.reasons),
+        )
+        if found.get("verdict") == "outside":
+            published.keep(desk.archive, plan.digest[:16], made, found)
+    desk.meter.difference = published.summary(found)
 
 
 def _zarr_files(rateints: Rate, item: Item, directory: str) -> dict[str, publish.Content]:

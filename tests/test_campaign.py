@@ -89,7 +89,7 @@ class TestTrip:
         trips.go(archive)
 
         for store in archive.raw.values():
-            assert set(store.requests) <= {"list", "sweep", "get", "get_ranges", "head"}
+            assert set(store.requests) <= {"list", "sweep", "get", "get_ranges", "fill", "head"}
 
     @pytest.mark.slow
     @pytest.mark.parametrize("workers", [1, 2])
@@ -436,7 +436,7 @@ class TestFindPlan:
     def test_made_by_another_version(self, done, monkeypatch):
         """A plan is run by the version of the package that made it and by no other."""
         archive, made, _ = done
-        monkeypatch.setattr(campaign, "__version__", "99.0")
+        monkeypatch.setattr(coordinator, "__version__", "99.0")
 
         with pytest.raises(errors.PlanError, match=r"for reprocess .* this is 99\.0"):
             coordinator.run(archive, made.digest)

@@ -37,7 +37,7 @@ def test_whoever_has_lost_it_stops(archive, made):
 
     def hook(name, place, perform):
         result = perform()
-        if place.startswith("pointers/") and name.startswith("put") and not moved:
+        if name.startswith("put") and place.startswith("pointers/") and not moved:
             moved.append(place)
             found, etag = lease._read(archive.store, made.digest[:16])
             other = replace(found, holder="another", place="elsewhere", epoch=found.epoch + 1, released=True)

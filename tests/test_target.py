@@ -12,7 +12,7 @@ zarr = true
 [limits]
 memory_limit_mb = 900
 [budget.NRC_IMAGE]
-changed_pixels = 0.01
+changed_fraction = 0.01
 """
 
 
@@ -27,7 +27,7 @@ class TestReadTarget:
             parameters={"jump": {"rejection_threshold": 5.0}},
             zarr=True,
             memory_limit_mb=900,
-            budget={"NRC_IMAGE": {"changed_pixels": 0.01}},
+            budget={"NRC_IMAGE": {"changed_fraction": 0.01}},
             text=TEXT,
         )
 

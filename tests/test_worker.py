@@ -7,6 +7,8 @@ import pytest
 from reprocess import campaign, errors, worker
 from reprocess.execution.executor import Task
 from reprocess.planning import slabs
+from reprocess.settings import CacheSettings
+from reprocess.shelf import Shelf
 from reprocess.storage.counting import CountingStore
 from tests import trips
 from tests.publication.faulty import Watched
@@ -93,6 +95,38 @@ class TestWhole:
         told = Task("u", desk.item.dataset, desk)
 
         assert pickle.loads(pickle.dumps(told)).payload.item == desk.item
+
+
+class TestMachine:
+    """What the workers of one machine share."""
+
+    def test_references_are_fetched_once_for_all(self, desk, tmp_path, monkeypatch):
+        """A worker that starts later finds the references on the disk, and its products are the same."""
+        plain = replace(desk, archive=trips.copy(desk.archive, trips.fresh(), "references/"))
+        run(plain)
+        cache = CacheSettings(directory=str(tmp_path))
+        run(desk, cache=cache)
+        whole = files(desk)
+        later = replace(desk, archive=trips.fresh())
+        monkeypatch.setattr(worker, "_SHELF", Shelf(0))
+        outcome = run(later, cache=cache)
+
+        assert (outcome.outcome_class, outcome.message) == (worker.WRITTEN, "")
+        assert files(later) == whole == files(plain)
+
+    def test_references_that_changed_on_their_way(self, desk, tmp_path, monkeypatch):
+        """Arrays in the bucket that are not those that were prepared are a damaged reference."""
+        (dark,) = (reference for reference in desk.item.references if reference.type == "dark")
+        prefix = worker.prepared_prefix(dark)
+        chunk = next(stamp.key for stamp in desk.archive.list(prefix) if "/sci/c/" in stamp.key)
+        data = desk.archive.get(chunk).data
+        desk.archive.put(chunk, data[:-4] + bytes(4))
+        monkeypatch.setattr(worker, "_SHELF", Shelf(0))
+        outcome = run(desk, cache=CacheSettings(directory=str(tmp_path)))
+
+        assert outcome.outcome_class == errors.DamagedReference.outcome_class
+        assert "prepared" in outcome.message
+        assert not files(desk)
 
 
 class TestSlabs:

@@ -135,7 +135,10 @@ class Catalogue:
         joined = []
         for kind, empty in ((OBJECTS, partition.entries_to_parquet([])), (POINTERS, partition.pointers_to_parquet([]))):
             parts = [part for program in programs if (part := self.generation.parts[kind].get(program)) is not None]
-            read = [partition.read_table(self.store.get(part.key).data, name=part.key) for part in parts]
+            read = [
+                partition.read_table(self.store.get(part.key).data, name=part.key, without=partition.UNJUDGED)
+                for part in parts
+            ]
             joined.append(partition.joined([*read, partition.read_table(empty, name=kind)]))
         return joined[0], joined[1]
 

@@ -49,6 +49,19 @@ class Made:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A product that does not tell what it was made with, because its pointer or its header cannot be read.
+
+    `location` and `key` are those of the pointer, or of the product of somebody else; `problem` is a sentence.
+    """
+
+    dataset: str
+    location: str
+    key: str
+    problem: str
+
+
 def reference_name(text: str) -> str:
     """Return the name of a reference file, given with or without ``crds://``.
 
@@ -63,8 +76,10 @@ def reference_name(text: str) -> str:
     return name
 
 
-def find(batches: Iterable[tuple[Any, Any]], name: str) -> Iterator[Made]:
+def find(batches: Iterable[tuple[Any, Any]], name: str) -> Iterator[Made | Unread]:
     """Yield the products that were made with a file, those of ours before those of others, program by program.
+
+    Products of which it cannot be told come after them.
 
     Parameters
     ----------
@@ -76,12 +91,22 @@ def find(batches: Iterable[tuple[Any, Any]], name: str) -> Iterator[Made]:
     for objects, pointers in batches:
         yield from _ours(pointers, name)
         yield from _theirs(objects, name)
+        yield from _unread(pointers, pc.equal(pointers.column("version"), ""))
+        yield from _unread(objects, pc.not_equal(objects.column("level"), keys.RAW_LEVEL))
+
+
+def _unread(rows: Any, among: Any) -> Iterator[Unread]:  # noqa: ANN401
+    """Yield rows that have an error, among some."""
+    broken = rows.filter(pc.and_(among, pc.is_valid(rows.column("error"))))
+    for row in broken.select(["dataset", "location", "key", "error"]).to_pylist():
+        yield Unread(row["dataset"], row["location"], row["key"], row["error"])
 
 
 def _ours(pointers: Any, name: str) -> Iterator[Made]:  # noqa: ANN401 (pyarrow has no types)
     codes, recipes = _encoded(pointers.column("recipe"))
     used = {number: kinds for number, text in enumerate(recipes) if (kinds := _kinds(text, name))}
-    rows = np.flatnonzero(np.isin(codes, list(used)))
+    shown = pc.not_equal(pointers.column("version"), "").to_numpy(zero_copy_only=False)  # else it was retired
+    rows = np.flatnonzero(np.isin(codes, list(used)) & shown)
     words = ["dataset", "version", "software", "context", "location", "key"]
     for row, code in zip(pointers.select(words).take(pa.array(rows)).to_pylist(), codes[rows], strict=True):
         yield Made(used_as=used[int(code)], **row)

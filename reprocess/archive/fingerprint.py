@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from reprocess.calibration.step import Parameter, Step
@@ -114,16 +114,47 @@ def link(
     before: str,
 ) -> StepFingerprint:
     """Make the link of a step, after the digest of the one before it."""
-    digest = _digest(
-        {
+    return OpenLink.of(step, revision, parameters, files).after(before)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """A link that does not know yet which one is before it: what many exposures have in common is written once.
+
+    Attributes
+    ----------
+    own : StepFingerprint
+        Without its digest.
+    rest : str
+        What is digested, after the digest of the link before: a JSON object with its keys in order, of which
+        ``before`` is the first.
+    """
+
+    own: StepFingerprint
+    rest: str
+
+    @classmethod
+    def of(
+        cls,
+        step: str,
+        revision: int,
+        parameters: tuple[tuple[str, str], ...],
+        files: tuple[tuple[str, str, str], ...],
+    ) -> OpenLink:
+        """Describe a step."""
+        digested = {
             "step": step,
             "revision": revision,
             "parameters": parameters,
             "references": [(kind, payload) for kind, _, payload in files],
-            "before": before,
         }
-    )
-    return StepFingerprint(step, revision, parameters, files, digest)
+        return cls(StepFingerprint(step, revision, parameters, files, ""), _canonical(digested)[1:])
+
+    def after(self, before: str) -> StepFingerprint:
+        """Close the link."""
+        digest = hashlib.sha256(f'{{"before":"{before}",{self.rest}'.encode()).hexdigest()
+        own = self.own
+        return StepFingerprint(own.step, own.revision, own.parameters, own.references, digest)
 
 
 def _canonical_items(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

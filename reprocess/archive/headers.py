@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reprocess import errors
 from reprocess.archive import fingerprint, recipe
@@ -114,8 +115,9 @@ def read_pointer(blob: Blob, *, dataset: str, location: str) -> Pointer:
             raw=dict(record["raw"]),
             recipe=recipe.text(chain),
             equivalents=tuple(map(str, record["equivalents"])),
-            left=tuple(dict.fromkeys(str(commit["version"]) for commit in record["history"])),
+            left=tuple(dict.fromkeys(_left(record))),
             created=str(record.get("created", "")),
+            manifest=str(record.get("manifest", "")),
         )
         if recipe.chain(found.raw, found.recipe)[-1].digest != chain[-1].digest:
             raise errors.DamagedRecord(f"{place.key}: its fingerprint has not the digest it claims. Publish again.")
@@ -125,6 +127,12 @@ def read_pointer(blob: Blob, *, dataset: str, location: str) -> Pointer:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         text = f"{place.key} lacks {error}. Restore it from an earlier version."
         return replace(place, error_class=errors.DamagedRecord.outcome_class, error=text)
+
+
+def _left(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the versions that no pointer shows again by itself: seen before, or cleaned away."""
+    yield from (str(commit["version"]) for commit in record["history"] if commit["version"])
+    yield from map(str, record.get("removed", ()))
 
 
 def _entry(one: Found, request: RangeRequest, answer: Blob | Exception) -> CatalogueEntry | RangeRequest | None:

@@ -1,4 +1,4 @@
-"""Which objects exist: all raw locations, our pointers and what they need of our products, by program."""
+"""Which objects exist: all raw locations, our pointers and our products, by program."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Inventory:
     ignored : mapping of str to int
         How many other objects there are, by level, or under ``other``.
     products : mapping of program to list of Found
-        Of our own products the files without which a version cannot be read, see `keys.needed`.
+        Files of our own products, with their sizes; manifests with their ETags.
     """
 
     objects: Spool
@@ -159,10 +159,12 @@ def _own(archive: Store, count: _Count) -> tuple[Spool, Spool]:
     for page in listing.pages(archive, PRODUCTS) if pointers else ():
         count.add(len(page))
         for stamp in page:
-            dataset = keys.needed_of(stamp.key)
-            if dataset is not None:
-                # Which bytes they are is what `verify` looks at; here it is told whether they are there.
-                products.add(keys.program(dataset), archive.url, Stamp(stamp.key, 0, ""), dataset, "product")
+            found = keys.product(stamp.key)
+            if found is not None:
+                # Which bytes a product has is what `verify` looks at; of manifests it is told here.
+                etag = stamp.etag if found.name == keys.MANIFEST else ""
+                listed = Stamp(stamp.key, stamp.size, etag)
+                products.add(keys.program(found.dataset), archive.url, listed, found.dataset, "product")
     return pointers, products
 
 

@@ -237,9 +237,14 @@ def _judgement(judged: Judged, entry: CatalogueEntry, row: int, pointer: Pointer
 
 def _obstacle(verdict: Verdict, pointer: Pointer | None) -> tuple[str, str]:
     """Return why a candidate that could be calibrated is not: a class and a sentence; both empty if it is."""
+    if pointer is not None and pointer.error_class == errors.StorageError.outcome_class:
+        return errors.StorageError.outcome_class, f"{verdict.dataset}: {pointer.error} Scan again when it can be read."
     if pointer is not None and pointer.error is not None:
         advice = f"Look at it, then delete {pointer.key}: the dataset is published again, without its history."
         return errors.PublicationError.outcome_class, f"{verdict.dataset}: {pointer.error} {advice}"
+    if pointer is not None and not pointer.version:
+        advice = "`reprocess rollback` shows it again, and then it is made again."
+        return errors.OnHold.outcome_class, f"{verdict.dataset} was retired, so it is not made again. {advice}"
     if verdict.restart == IMAGE2:
         return errors.Unsupported.outcome_class, stage2.not_built(verdict.dataset)
     return "", ""

@@ -15,11 +15,13 @@ LATER_LEVELS = ("cal", "calints")
 """Products of stage 2, which others made."""
 LEVELS = (RAW_LEVEL, *PRODUCT_LEVELS, *LATER_LEVELS)
 UNPARSABLE = "unparsable"
+MANIFEST = "manifest.json"
+"""What a version of ours ends with; one without it does not exist."""
 BEGINNINGS = tuple(f"jw{hundred:03d}" for hundred in range(100))
 """How names of exposures begin, up to the hundreds of their program: where a long listing may be cut."""
 
 _POINTER = re.compile(r"pointers/(?P<dataset>[^/]+)\.json")
-_NEEDED = re.compile(r"products/(?P<dataset>[^/]+)/[^/]+/(?:manifest\.json|(?P=dataset)_rate\.fits)")
+_PRODUCT = re.compile(r"products/(?P<dataset>[^/]+)/(?P<version>[^/]+)/(?P<name>.+)")
 _LOOKS_RAW = re.compile(rf"_{RAW_LEVEL}\.fits(\.gz)?\Z", re.IGNORECASE)
 _PROGRAM = re.compile(r"jw(\d{5})")
 
@@ -43,6 +45,15 @@ class Name:
     def program(self) -> str:
         """The catalogue's partition, see `program`."""
         return program(self.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One file of a version of ours: `name` is what its key has below the version."""
+
+    dataset: str
+    version: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +89,20 @@ def pointer_dataset(key: str) -> str | None:
     return match["dataset"] if match else None
 
 
+def needed_files(dataset: str) -> dict[str, str]:
+    """Names of the files of a version of ours without which nobody can read it, and what each is."""
+    return {MANIFEST: MANIFEST, f"{dataset}_rate.fits": "rate.fits"}
+
+
 def needed(dataset: str, version: str) -> dict[str, str]:
-    """Keys of the files of a version of ours without which nobody can read it, and what each is."""
-    names = {"manifest.json": "manifest.json", f"{dataset}_rate.fits": "rate.fits"}
-    return {f"products/{dataset}/{version}/{name}": what for name, what in names.items()}
+    """Keys of the files that `needed_files` names, and what each is."""
+    return {f"products/{dataset}/{version}/{name}": what for name, what in needed_files(dataset).items()}
 
 
-def needed_of(key: str) -> str | None:
-    """Dataset of a file that `needed` names; None for other keys."""
-    match = _NEEDED.fullmatch(key)
-    return match["dataset"] if match else None
+def product(key: str) -> Product | None:
+    """Read the key of a file of a version of ours; None for other keys."""
+    match = _PRODUCT.fullmatch(key)
+    return Product(**match.groupdict()) if match else None
 
 
 def meant(text: str, pattern: KeyPattern) -> tuple[str, ...]:

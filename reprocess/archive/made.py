@@ -28,7 +28,7 @@ class Made:
 
     Attributes
     ----------
-    recipe, equivalents, missing, alone : (int64 array, (row,), int)
+    recipe, equivalents, missing, damage, alone : (int64 array, (row,), int)
         Numbers from 0 and how many there may be: of our pointers, and of rows that are a group of their own.
     foreign : tuple of the same
         Of products of somebody else, level by level.
@@ -41,6 +41,7 @@ class Made:
     recipe: tuple[Numbers, int]
     equivalents: tuple[Numbers, int]
     missing: tuple[Numbers, int]
+    damage: tuple[Numbers, int]
     alone: tuple[Numbers, int]
     foreign: tuple[tuple[Numbers, int], ...]
     products: tuple[Numbers, ...]
@@ -48,7 +49,7 @@ class Made:
 
     def numbers(self) -> Iterator[tuple[Numbers, int]]:
         """Yield all numbers that a group agrees in."""
-        yield from (self.recipe, self.equivalents, self.missing, self.alone, *self.foreign)
+        yield from (self.recipe, self.equivalents, self.missing, self.damage, self.alone, *self.foreign)
 
     @classmethod
     def of(cls, raw: Any, pointers: Any, place: Numbers, products: Any) -> Made:  # noqa: ANN401
@@ -83,6 +84,7 @@ class Made:
             recipe=_at(place, *_column_numbers(pointers.column("recipe"))),
             equivalents=_at(place, *_column_numbers(_as_text(pointers.column("equivalents")))),
             missing=_at(place, *_column_numbers(_as_text(pointers.column("missing")))),
+            damage=_at(place, *_column_numbers(pointers.column("damage"))),
             alone=(serial, raw.num_rows + 1),
             foreign=tuple(foreign),
             products=tuple(which),

@@ -87,25 +87,27 @@ def copy_mappings(references: Store, context: str, cache_dir: Path, mirror: Stor
     return Copied(directory, selects, broken)
 
 
-def mirror_mappings(references: Store, archive: Store, context: str, cache_dir: Path) -> int:
+def mirror_mappings(
+    references: Store, archive: Store, context: str, cache_dir: Path
+) -> Mapping[str, errors.ContextError]:
     """Copy a context and every mapping below it into the archive, so that whoever plans needs no other place.
 
     Returns
     -------
-    int
-        How many were not there yet.
+    mapping of str to ContextError
+        Mappings below the context that cannot be had, by name; all others are copied.
 
     Raises
     ------
     ContextError
         As by `copy_mappings`.
     """
-    source = _Source(references, archive)
-    texts = _texts(source, context, _directory(references, cache_dir))
+    source, broken = _Source(references, archive), dict[str, errors.ContextError]()
+    texts = _texts(source, context, _directory(references, cache_dir), broken)
     new = [name for name in texts if source.mirror_key(name) not in source.held]
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
         list(pool.map(lambda name: write_once(archive, source.mirror_key(name), texts[name].encode()), new))
-    return len(new)
+    return broken
 
 
 class _Source:
@@ -141,12 +143,10 @@ def _directory(references: Store, cache_dir: Path) -> Path:
     return cache_dir / "mappings" / _label(references)
 
 
-def _texts(
-    source: _Source, context: str, directory: Path, broken: dict[str, errors.ContextError] | None = None
-) -> dict[str, str]:
+def _texts(source: _Source, context: str, directory: Path, broken: dict[str, errors.ContextError]) -> dict[str, str]:
     """Return the text of a context and of every mapping below it, by name; afterwards all are in the directory.
 
-    What is wrong with one below the context goes into `broken`, or is raised if there is no such dictionary.
+    What is wrong with one below the context goes into `broken`.
     """
     if not _CONTEXT.fullmatch(context):
         raise errors.ContextError(f"{context!r} is no name of a context such as jwst_0541.pmap. Mend the target.")
@@ -164,13 +164,11 @@ def _texts(
 
 
 def _tried(
-    source: _Source, name: str, directory: Path, context: str, broken: dict[str, errors.ContextError] | None
+    source: _Source, name: str, directory: Path, context: str, broken: dict[str, errors.ContextError]
 ) -> str | None:
     try:
         return _copy(source, name, directory, context)
     except errors.ContextError as error:
-        if broken is None:
-            raise
         broken[name] = error
         return None
 
@@ -190,14 +188,15 @@ def _copy(source: _Source, name: str, directory: Path, context: str) -> str:
     try:
         data, place = source.read(name)
     except errors.ObjectMissing as error:
+        who = f"{context} needs {name}" if name != context else f"The context that is asked for is {context}"
         raise errors.ContextError(
-            f"{context} needs {name}, which is not at {source.references.url}/{_PREFIX}{name}. Copy it there, or name "
-            "a context that is complete."
+            f"{who}, which is not at {source.references.url}/{_PREFIX}{name}. Copy it there, or name another context."
         ) from error
     text = data.decode("utf-8", "replace")
     if not _is_whole(text):
+        needed = f", which {context} needs," if name != context else ""
         raise errors.ContextError(
-            f"{context}: {name} at {place} does not have the sha1sum that it claims, so it is damaged or was edited. "
+            f"{name} at {place}{needed} does not have the sha1sum that it claims, so it is damaged or was edited. "
             "Copy it there again from CRDS."
         )
     aside = directory / f".{name}.{uuid.uuid4().hex}"

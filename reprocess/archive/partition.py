@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,9 +60,15 @@ class Pointer:
     error_class, error : str or None
         Why the record cannot be used.
     missing : tuple of str
-        Which files of the version are gone, of those without which nobody can read it, see `keys.needed`.
+        Which files of the version are gone, of those without which nobody can read it, see `keys.needed_files`.
     created : str
         Creation of the plan that made the version (UTC, ISO 8601 with milliseconds); empty where it is not known.
+    manifest : str
+        SHA-256 of the version's manifest; empty where the record does not tell it.
+    compared : str
+        What was listed of the version when its manifest was read, see `promised.Version`; empty if it was not.
+    damage : str
+        What the manifest lies about; empty where it holds, and where it is gone.
     """
 
     dataset: str
@@ -81,6 +87,9 @@ class Pointer:
     error: str | None = None
     missing: tuple[str, ...] = ()
     created: str = ""
+    manifest: str = ""
+    compared: str = ""
+    damage: str = ""
 
 
 _NAMES = pa.list_(pa.string())
@@ -100,7 +109,13 @@ _POINTER: dict[str, Any] = {
     "error": pa.string(),
     "missing": _NAMES,
     "created": _TEXT,
+    "manifest": pa.string(),
+    "compared": pa.string(),
+    "damage": _TEXT,
 }
+_LATER = ("created", "manifest", "compared", "damage")  # partitions of earlier scans do not have them
+UNJUDGED = ("manifest", "compared")
+"""Columns of pointers that a scan needs and a judgement does not."""
 _RAW: dict[str, Any] = {"location": _TEXT, "key": pa.string(), "size": pa.int64(), "etag": pa.string()}
 
 
@@ -172,9 +187,9 @@ def pointers(table: Any) -> list[Pointer]:  # noqa: ANN401
 def _pointer(row: dict[str, Any]) -> Pointer:
     raw = {name: row[f"raw_{name}"] for name in _RAW if row[f"raw_{name}"] is not None}
     lists = {name: tuple(row.get(name) or ()) for name in ("equivalents", "left", "missing")}
-    created = row.get("created") or ""  # partitions of earlier scans do not have it
-    plain = {name: row[name] for name in _POINTER if name not in lists and name != "created"}
-    return Pointer(**plain | lists, created=created, raw=raw)
+    later = {name: row.get(name) or "" for name in _LATER}
+    plain = {name: row[name] for name in _POINTER if name not in lists and name not in later}
+    return Pointer(**plain | lists | later, raw=raw)
 
 
 def joined(tables: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -239,8 +254,8 @@ def _parquet(table: Any) -> bytes:  # noqa: ANN401
     return buffer.getvalue()
 
 
-def read_table(data: bytes, *, name: str) -> Any:  # noqa: ANN401
-    """Read a partition as a table.
+def read_table(data: bytes, *, name: str, without: Collection[str] = ()) -> Any:  # noqa: ANN401
+    """Read a partition as a table, with all columns but some.
 
     Raises
     ------
@@ -248,7 +263,8 @@ def read_table(data: bytes, *, name: str) -> Any:  # noqa: ANN401
         The bytes are no partition.
     """
     try:
-        return pq.read_table(pa.BufferReader(data), use_threads=False)
+        columns = [each for each in pq.read_schema(pa.BufferReader(data)).names if each not in without]
+        return pq.read_table(pa.BufferReader(data), columns=columns, use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise errors.DamagedRecord(
             f"{name} is no partition of a catalogue: {error}. Delete it and scan again."

@@ -6,12 +6,16 @@ archive of millions. A recipe is kept as text, which a column of a catalogue hol
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
 
 from reprocess.archive import fingerprint
+from reprocess.archive.fingerprint import OpenLink
 from reprocess.exposure import Fingerprint
+
+_KEPT = 256  # recipes at hand; exposures that are judged or planned one after the other mostly share theirs
 
 
 def text(chain: Fingerprint) -> str:
@@ -51,14 +55,19 @@ def chain(raw: Mapping[str, str | int], recipe: str) -> Fingerprint:
         The text is no recipe.
     """
     links = [fingerprint.first(raw)]
-    for step, revision, parameters, references in json.loads(recipe):
-        links.append(
-            fingerprint.link(
-                str(step),
-                int(revision),
-                tuple((str(name), str(value)) for name, value in parameters),
-                tuple((str(kind), str(name), str(payload)) for kind, name, payload in references),
-                links[-1].digest,
-            )
-        )
+    for each in _open_links(recipe):
+        links.append(each.after(links[-1].digest))
     return tuple(links)
+
+
+@functools.lru_cache(_KEPT)
+def _open_links(recipe: str) -> tuple[OpenLink, ...]:
+    return tuple(
+        OpenLink.of(
+            str(step),
+            int(revision),
+            tuple((str(name), str(value)) for name, value in parameters),
+            tuple((str(kind), str(name), str(payload)) for kind, name, payload in references),
+        )
+        for step, revision, parameters, references in json.loads(recipe)
+    )

@@ -9,19 +9,20 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from reprocess import errors
-from reprocess.archive import catalogue, headers, inventory, keys, partition
+from reprocess.archive import catalogue, headers, inventory, keys, partition, promised
 from reprocess.archive.catalogue import OBJECTS, POINTERS, Catalogue, Generation, Part
 from reprocess.archive.headers import Reads
 from reprocess.archive.keys import KeyPattern
 from reprocess.archive.once import write_once
 from reprocess.archive.partition import Pointer
+from reprocess.archive.promised import Version
 from reprocess.archive.s3_inventory import S3Inventory
 from reprocess.archive.spool import Found, Spool
 from reprocess.exposure import CatalogueEntry
 from reprocess.storage.store import Store
 
-READER = "4"
-"""Revision of header reading; raising it makes the next scan read everything again."""
+READER = "5"
+"""Revision of the reading of headers, pointers and manifests; raising it makes the next scan read everything again."""
 
 _ATTEMPTS = 8
 _BATCH = 20_000  # objects whose entries are held at a time
@@ -64,7 +65,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class _Kind(Generic[Item]):
-    """How one kind of object is read, and kept in partitions; `beside` are files that an item is completed by."""
+    """How one kind of object is read, and kept in partitions; `beside` are files that items are compared with."""
 
     name: str
     found: Spool
@@ -72,23 +73,14 @@ class _Kind(Generic[Item]):
     encode: Callable[[Iterable[Item]], bytes]
     load: Callable[[Store, Part], list[Item]]
     beside: Spool | None = None
-    complete: Callable[[Item, frozenset[str]], Item] | None = None
+    compare: Callable[[Sequence[_Work[Item]], Reads], None] | None = None
 
     def listing(self, program: str) -> str:
         """Digest what was listed of a program."""
         return inventory.digest([*self.found[program], *self._beside(program)], READER)
 
-    def completed(self, items: list[Item], program: str) -> list[Item]:
-        """Tell items what there is beside them."""
-        if self.complete is None:
-            return items
-        present = frozenset(one.stamp.key for one in self._beside(program))
-        listed = {one.identity for one in self.found[program]}
-        # What was replaced after the listing may belong to files that are newer than the listing.
-        return [self.complete(item, present) if _identity(item) in listed else item for item in items]
-
     def _beside(self, program: str) -> list[Found]:
-        return self.beside[program] if self.beside is not None and program in self.beside else []
+        return self.beside.get(program, []) if self.beside is not None else []
 
 
 @dataclass
@@ -186,7 +178,7 @@ def _reconcile(attempt: _Pass, found: inventory.Inventory, stores: Mapping[str, 
         partition.pointers_to_parquet,
         catalogue.read_pointers,
         beside=found.products,
-        complete=_with_missing,
+        compare=_comparison(attempt.archive, found.products),
     )
     parts: dict[str, Mapping[str, Part]] = {OBJECTS: _update(attempt, objects), POINTERS: _update(attempt, pointers)}
     if found.unparsable:
@@ -250,6 +242,8 @@ def _finish(attempt: _Pass, kind: _Kind[Item], batch: Sequence[_Work[Item]]) -> 
         if attempt.progress:
             attempt.progress(tally.read + done, total, _WORDS[kind.name])
     tally.read += len(pending)
+    if kind.compare is not None:
+        kind.compare(batch, attempt.reads)
     return {work.program: _store(attempt, kind, work) for work in batch}
 
 
@@ -260,25 +254,18 @@ def _listed(progress: Progress, count: int) -> None:
     progress(count, None, "objects listed")
 
 
-def _with_missing(pointer: Pointer, present: frozenset[str]) -> Pointer:
-    """Say which files of the version that readers see are gone."""
-    needed = keys.needed(pointer.dataset, pointer.version) if pointer.version else {}
-    return replace(pointer, missing=tuple(what for key, what in needed.items() if key not in present))
-
-
 def _store(attempt: _Pass, kind: _Kind[Item], work: _Work[Item]) -> Part:
     """Write a partition unless it is there; one that does not describe its listing in full gets a name of its own."""
     settled = {one.identity for one in work.found} == {_identity(item) for item in work.items}
     settled = settled and all(item.error_class != _STORAGE for item in work.items)
-    items = kind.completed(work.items, work.program)
-    data = kind.encode(items)
+    data = kind.encode(work.items)
     # What is unsettled depends on when it was read, so its name comes from its content and not from its listing.
     name = work.listing if settled else hashlib.sha256(data).hexdigest()
     key = _key(kind.name, work.program, name)
     if key not in _stored(attempt):
         write_once(attempt.archive, key, data)
-    unreadable = sum(item.error_class is not None for item in items)
-    part = Part(key, work.listing if settled else "", len(items), unreadable)
+    unreadable = sum(item.error_class is not None for item in work.items)
+    part = Part(key, work.listing if settled else "", len(work.items), unreadable)
     attempt.spare.setdefault((kind.name, work.program), []).append(part)
     return part
 
@@ -313,6 +300,22 @@ def _pointer_reader(archive: Store) -> Callable[[Sequence[Found], Reads], Iterat
         yield from headers.sweep_pointers(archive, found, reads=reads)
 
     return read
+
+
+def _comparison(archive: Store, products: Spool) -> Callable[[Sequence[_Work[Pointer]], Reads], None]:
+    def compare(batch: Sequence[_Work[Pointer]], reads: Reads) -> None:
+        versions: dict[str, Version] = {}
+        for work in batch:
+            listed = {one.identity for one in work.found}
+            # What was replaced after the listing may belong to files that are newer than the listing.
+            known = [item for item in work.items if _identity(item) in listed]
+            versions |= promised.versions(known, (one.stamp for one in products.get(work.program, [])))
+        pointers = [item for work in batch for item in work.items if item.dataset in versions]
+        compared = {item.dataset: item for item in promised.compare(archive, pointers, versions, reads=reads)}
+        for work in batch:
+            work.items = [compared.get(item.dataset, item) for item in work.items]
+
+    return compare
 
 
 def _identity(item: CatalogueEntry | Pointer) -> tuple[str, str, int, str]:

@@ -79,6 +79,9 @@ class Spool(Mapping[str, "list[Found]"]):
             for place, key, size, etag, dataset, level in rows
         ]
 
+    def __contains__(self, program: object) -> bool:
+        return program in self._counts
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._counts)
 

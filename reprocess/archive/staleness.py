@@ -100,17 +100,18 @@ def judge(
 
 
 def _judge_pointer(dataset: str, pointer: Pointer, wanted: Wanted) -> Verdict:
-    """Judge what readers see of ours, by its record and by which of its files are there."""
+    """Judge what readers see of ours, by its record, by which of its files are there, and by what its manifest says."""
     first = wanted.steps[0].name
     try:
         published = read_pointer(pointer)
     except errors.DamagedRecord as error:
         return Verdict(dataset, "unknown", (Reason("undecidable", first, old=str(error)),), DETECTOR1)
     found = judge_published(dataset, published, wanted)
-    if not pointer.missing:
+    gone = f"gone from the published version: {', '.join(pointer.missing)}" if pointer.missing else ""
+    damage = "; ".join(filter(None, (gone, pointer.damage)))
+    if not damage:
         return found
-    gone = f"gone from the published version: {', '.join(pointer.missing)}"
-    reason = Reason("product-damaged", first, old=gone)
+    reason = Reason("product-damaged", first, old=damage)
     return Verdict(dataset, "stale", (reason, *(found.reasons if found.state == "stale" else ())), DETECTOR1)
 
 
@@ -162,9 +163,16 @@ def _differences(old: Fingerprint, new: Fingerprint) -> Iterator[Reason]:
 
 
 def _raw_difference(old: StepFingerprint, new: StepFingerprint, chain: Fingerprint) -> Iterator[Reason]:
-    if old.parameters != new.parameters:
-        versions = (" ".join(f"{name}={value}" for name, value in link.parameters) for link in (old, new))
+    then, now = dict(old.parameters), dict(new.parameters)
+    changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    if changed:
+        versions = (" ".join(f"{name}={_unquoted(values.get(name))}" for name in changed) for values in (then, now))
         yield Reason("raw-changed", chain[1].step if len(chain) > 1 else new.step, None, *versions)
+
+
+def _unquoted(value: str | None) -> str:
+    """Return a value of a fingerprint as people write it; an ETag has quotes of its own."""
+    return "unknown" if value is None else value.replace("\\", "").strip('"')
 
 
 def _step_differences(old: StepFingerprint, new: StepFingerprint) -> Iterator[Reason]:

@@ -29,7 +29,7 @@ _Found = ReferenceFile | errors.ReprocessError
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A file that is not in the mirror, and why: `missing` where references come from, or of no use."""
+    """A file or rule that is not in the mirror, and why: `missing` where references come from, or of no use."""
 
     type: str
     name: str
@@ -48,12 +48,15 @@ class Synced:
     copied, present : tuple of ReferenceFile
         By this call, and before it or by somebody else meanwhile.
     failed : tuple of Failed
+    rules : tuple of Failed
+        Mappings of the context that cannot be had, with the type ``rule``.
     """
 
     exposures: int
     copied: tuple[ReferenceFile, ...]
     present: tuple[ReferenceFile, ...]
     failed: tuple[Failed, ...]
+    rules: tuple[Failed, ...] = ()
 
 
 def sync(

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import functools
 import itertools
 import logging
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import dask
 from distributed import (
@@ -33,22 +35,27 @@ from distributed import (
     as_completed,
     get_worker,
 )
+from distributed.protocol import pickle
 from distributed.utils import sync
 
 from reprocess import errors, heap
 from reprocess.execution.executor import (
-    DEFAULT_ATTEMPTS,
+    DEFAULT_RETRY,
     Executor,
     Function,
+    Priority,
     Retry,
     Stop,
     Task,
+    alike,
     guarded,
-    is_temporary,
     never,
+    out_of_memory,
+    overdue,
     own_error,
+    worker_lost,
 )
-from reprocess.execution.frontier import Frontier
+from reprocess.execution.frontier import Death, Frontier
 from reprocess.exposure import Outcome
 
 LEAST_WINDOW = 1000
@@ -61,6 +68,10 @@ SLOTS_VALID_S = 10
 DESERTED_S = 120
 """How long a run goes on without a single worker: a cluster that scales from nothing needs a while."""
 CLOSE_TIMEOUT_S = 10
+PUNCTUAL = 0.9
+"""Share of its deadline after which a worker that dies has died of it: announcements take a moment."""
+MEMORY_TOPIC = "worker-restart-memory"
+"""Under which Dask's nannies tell of the workers that they end for their memory."""
 WORKER_CLOSE_TIMEOUT_S = 0.5
 
 CONFIGURATION = {
@@ -89,14 +100,32 @@ class _Unmoved(WorkerPlugin):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _execute(function: Function, topic: str, task: Task, token: str) -> Outcome:
+def _execute(function: Function, topic: str, packed: bytes, token: str) -> Outcome:
     """Announce, then run: this is what a worker executes."""
     worker = get_worker()
     # A scheduler that is out of reach costs this worker its life anyway; the unit then counts as innocent.
     with contextlib.suppress(OSError):
-        sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=token)
-    outcome = guarded(function, task)
+        sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=(token, worker.address))
+    task = pickle.loads(packed)
+    with _deadline(task):
+        outcome = guarded(function, task)
     return outcome if outcome.worker else replace(outcome, worker=str(worker.name))
+
+
+@contextlib.contextmanager
+def _deadline(task: Task) -> Iterator[None]:
+    """End this process if the block is not over in time: a thread cannot be ended alone, and may not let go of the GIL.
+
+    The last words of the process on its standard error are where every thread was.
+    """
+    if not task.deadline_s:
+        yield
+        return
+    faulthandler.dump_traceback_later(task.deadline_s, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _scratch_directory() -> tempfile.TemporaryDirectory[str]:
@@ -115,22 +144,67 @@ def _close(cluster: LocalCluster) -> None:
     cluster.close(timeout=CLOSE_TIMEOUT_S)
 
 
+def _add_tiers(cluster: LocalCluster, tiers_bytes: Sequence[int]) -> None:
+    """Start one worker of each higher memory tier."""
+    plain = cluster.new_spec
+    for tier, limit in enumerate(tiers_bytes, start=1):
+        offered = {name: 1 for each in range(1, tier + 1) for name in resources(each) or ()}
+        options = {**plain["options"], "memory_limit": limit, "resources": offered}
+        cluster.new_spec = {**plain, "options": options}
+        cluster.scale(len(cluster.worker_spec) + 1)
+    cluster.new_spec = plain
+
+
 def _forbid_retries(dask_scheduler: Scheduler) -> None:
     dask_scheduler.allowed_failures = CONFIGURATION["distributed.scheduler.allowed-failures"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Where an execution runs, and since when by the clock of this process."""
+
+    worker: str
+    since: float
+
+
 @dataclass
 class _Flight:
-    """What is submitted and has not ended, and which of it is known to have begun."""
+    """What is submitted and has not ended, and which of it is known to have begun.
+
+    Attributes
+    ----------
+    run : int
+    topic : str
+        Under which the executions announce themselves.
+    priority : callable
+    tasks : mapping of future to task and token
+    begun : mapping of token to where and since when
+    overfull : set of str
+        Addresses of workers that were ended because they took too much memory.
+    """
 
     run: int
     topic: str
+    priority: Priority
     tasks: dict[_OutcomeFuture, tuple[Task, str]] = field(default_factory=dict)
-    begun: set[str] = field(default_factory=set)
+    begun: dict[str, _Begun] = field(default_factory=dict)
+    overfull: set[str] = field(default_factory=set)
 
-    def announce(self, event: tuple[float, str]) -> None:
+    def announce(self, event: tuple[float, tuple[str, str]]) -> None:
         """Take an announcement; called in the client's own thread."""
-        self.begun.add(event[1])
+        token, worker = event[1]
+        self.begun[token] = _Begun(worker, time.monotonic())
+
+    def restarted(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Take note of a worker that its nanny ends for the memory it takes; called in the client's own thread."""
+        self.overfull.add(str(event[1].get("worker", "")))
+
+    def cause(self, task: Task, begun: _Begun | None) -> Death:
+        """Tell why the worker of a task went away."""
+        if begun and begun.worker in self.overfull:
+            return out_of_memory
+        late = begun and task.deadline_s and time.monotonic() - begun.since >= PUNCTUAL * task.deadline_s
+        return overdue if late else worker_lost
 
 
 class DaskExecutor(Executor):
@@ -156,14 +230,25 @@ class DaskExecutor(Executor):
         client.run_on_scheduler(_forbid_retries)
 
     @classmethod
-    def local(cls, workers: int, *, memory_limit_bytes: int, dashboard: bool = False, window: int = 0) -> DaskExecutor:
+    def local(
+        cls,
+        workers: int,
+        *,
+        memory_limit_bytes: int,
+        tiers_bytes: Sequence[int] = (),
+        dashboard: bool = False,
+        window: int = 0,
+    ) -> DaskExecutor:
         """Start `workers` processes of one thread each on this machine, reachable from it alone.
 
         Parameters
         ----------
         workers : int
         memory_limit_bytes : int
-            Of each worker; one that reaches 95 % of it is ended and its unit counts as lost.
+            Of each worker; one that reaches 95 % of it is ended and its unit goes to the next memory tier.
+        tiers_bytes : sequence of int
+            Memory limits of higher tiers, ascending: there is one worker of each, and `workers` of the first kind less
+            one for each, but at least one.
         dashboard : bool
             Serve Dask's dashboard on a free port of the loopback address.
         window : int
@@ -175,7 +260,7 @@ class DaskExecutor(Executor):
             )
             scratch.enter_context(dask.config.set(CONFIGURATION))
             cluster = LocalCluster(
-                n_workers=workers,
+                n_workers=max(workers - len(tiers_bytes), 1),
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=memory_limit_bytes,
@@ -187,6 +272,7 @@ class DaskExecutor(Executor):
                 silence_logs=logging.CRITICAL,
             )
             scratch.callback(_close, cluster)
+            _add_tiers(cluster, tiers_bytes)
             executor = cls(Client(cluster, set_as_default=False), window=window)
             executor._scratch = scratch.pop_all()
             return executor
@@ -222,23 +308,23 @@ class DaskExecutor(Executor):
         function: Function,
         tasks: Iterable[Task],
         *,
-        retry: Retry = is_temporary,
-        attempts: int = DEFAULT_ATTEMPTS,
+        retry: Retry = DEFAULT_RETRY,
         stop: Stop = never,
+        priority: Priority = alike,
     ) -> Iterator[Outcome]:
         """See `Executor.run`."""
-        frontier = Frontier(tasks, retry=retry, attempts=attempts)
+        frontier = Frontier(tasks, retry=retry)
         done = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         run = next(self._runs)
-        with self._flight(run) as flight:
+        with self._flight(run, priority) as flight:
             try:
                 while not stop():
                     self._fill(flight, frontier, done, function)
                     yield from frontier.ended()
-                    if not flight.tasks:
+                    if not flight.tasks and frontier.wait_s is None:
                         frontier.finish()
                         break
-                    self._await(done, stop)
+                    self._await(flight, frontier, done, stop)
                     self._collect(flight, frontier, done)
             except KeyboardInterrupt:
                 self._collect(flight, frontier, done)
@@ -248,15 +334,17 @@ class DaskExecutor(Executor):
             yield from frontier.ended()
 
     @contextlib.contextmanager
-    def _flight(self, run: int) -> Iterator[_Flight]:
-        flight = _Flight(run, f"reprocess-begun-{self._client.id}-{run}")
+    def _flight(self, run: int, priority: Priority) -> Iterator[_Flight]:
+        flight = _Flight(run, f"reprocess-begun-{self._client.id}-{run}", priority)
         self._client.subscribe_topic(flight.topic, flight.announce)
+        self._client.subscribe_topic(MEMORY_TOPIC, flight.restarted)
         try:
             yield flight
         finally:
             # A run that is given up after the executor was closed has nothing left to tidy.
             if self._client.status == "running":
                 self._client.unsubscribe_topic(flight.topic)
+                self._client.unsubscribe_topic(MEMORY_TOPIC)
                 self._client.cancel(list(flight.tasks), force=True)
             flight.tasks.clear()
 
@@ -275,18 +363,23 @@ class DaskExecutor(Executor):
         if not batch:
             return []
         tokens = [f"{task.unit}|{flight.run}.{task.attempt}.{task.spared}" for task in batch]
-        futures = self._client.map(
-            functools.partial(_execute, function, flight.topic),
-            batch,
-            tokens,
-            # The common first part makes them one group, which the scheduler keeps in its own queue.
-            key=[("unit", token) for token in tokens],
-            priority=priority,
-            pure=False,
-            retries=0,
-        )
-        flight.tasks.update(zip(futures, zip(batch, tokens, strict=True), strict=True))
-        return list(futures)
+        futures: list[_OutcomeFuture] = []
+        for tier, tasks in itertools.groupby(sorted(zip(batch, tokens, strict=True), key=_tier), key=_tier):
+            some, names = zip(*tasks, strict=True)
+            futures += self._client.map(
+                functools.partial(_execute, function, flight.topic),
+                # Bytes pass through the scheduler as they are; anything else it would unpack and pack again.
+                [pickle.dumps(task) for task in some],
+                names,
+                # The common first part makes them one group, which the scheduler keeps in its own queue.
+                key=[("unit", token) for token in names],
+                priority=2 * flight.priority() + priority,
+                resources=resources(tier),
+                pure=False,
+                retries=0,
+            )
+            flight.tasks.update(zip(futures[-len(some) :], zip(some, names, strict=True), strict=True))
+        return futures
 
     def _submit_singly(
         self, flight: _Flight, frontier: Frontier, function: Function, batch: list[Task]
@@ -307,11 +400,12 @@ class DaskExecutor(Executor):
             self._slots_until = time.monotonic() + SLOTS_VALID_S
         return self._slots_known
 
-    def _await(self, done: as_completed, stop: Stop) -> None:
+    def _await(self, flight: _Flight, frontier: Frontier, done: as_completed, stop: Stop) -> None:
+        """Wait until something has arrived or may start."""
         alive = time.monotonic()
-        while not done.has_ready() and not stop():
+        while not done.has_ready() and not stop() and frontier.wait_s != 0:
             time.sleep(POLL_S)
-            if self._present_slots():
+            if self._present_slots() or not flight.tasks:
                 alive = time.monotonic()
             elif time.monotonic() - alive > self._deserted_s:
                 raise errors.WorkerLost(
@@ -323,15 +417,16 @@ class DaskExecutor(Executor):
         """Pass what has arrived to the frontier and forget its futures."""
         for future, result in done.next_batch(block=False):
             task, token = flight.tasks.pop(future)
-            began = token in flight.begun
-            flight.begun.discard(token)
+            begun = flight.begun.pop(token, None)
             if isinstance(result, Outcome):
                 frontier.settle(result)
             elif future.cancelled():
                 self._check_connection()
                 frontier.lost(task.unit, executing=False, reason="cancelled by somebody else")
             elif isinstance(error := future.exception(), KilledWorker):
-                frontier.lost(task.unit, executing=began, reason=f"attempt {task.attempt} on {error.last_worker.name}")
+                why = flight.cause(task, begun)
+                reason = f"attempt {task.attempt} on {error.last_worker.name}"
+                frontier.lost(task.unit, executing=begun is not None, reason=reason, why=why)
             else:
                 frontier.settle(own_error(task, f"unit {task.unit} was not executed: {error!r}."))
 
@@ -343,6 +438,18 @@ class DaskExecutor(Executor):
         """Close the client, and the local cluster with all its processes."""
         self._client.close(timeout=CLOSE_TIMEOUT_S)
         self._scratch.close()
+
+
+def _tier(pair: tuple[Task, str]) -> int:
+    return pair[0].tier
+
+
+def resources(tier: int) -> dict[str, float] | None:
+    """Return what a unit of a memory tier asks of its worker, in the terms of ``dask worker --resources``.
+
+    A worker of tier n offers one ``memory-tier-m`` for each m from 1 to n. Units of tier 0 ask for nothing.
+    """
+    return {f"memory-tier-{tier}": 1} if tier else None
 
 
 def _taken(frontier: Frontier, most: int, *, fresh: bool) -> list[Task]:

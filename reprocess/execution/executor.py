@@ -7,6 +7,7 @@ What it cannot catch is turned into outcomes here: a process that dies, an exit,
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -31,8 +32,14 @@ class Task:
         Anything that can be pickled; the executor does not look inside.
     after : tuple of str
         Units that must have succeeded before this one may start.
+    tier : int
+        Memory tier of the workers that may run it; 0 for any worker.
+    deadline_s : float
+        How long it may run, where executors have processes to end; 0 for as long as it likes.
     attempt : int
         1 for the first; set by the executor.
+    failures : tuple of str
+        Classes of the attempts so far; set by the executor.
     spared : int
         How often it was started again because a worker died without its fault; set by the executor.
     """
@@ -41,18 +48,42 @@ class Task:
     dataset: str
     payload: object = None
     after: tuple[str, ...] = ()
+    tier: int = 0
+    deadline_s: float = 0.0
     attempt: int = 1
+    failures: tuple[str, ...] = ()
     spared: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A unit is to be tried once more, not before `after_s` seconds have passed, and in this memory tier."""
+
+    after_s: float = 0.0
+    tier: int = 0
+
+
 Function = Callable[[Task], Outcome]
-Retry = Callable[[Outcome], bool]
+Retry = Callable[[Task, Outcome], Again | None]
 Stop = Callable[[], bool]
+Priority = Callable[[], int]
 
 
-def is_temporary(outcome: Outcome) -> bool:
-    """Try again whatever calls itself temporary: the default policy."""
-    return outcome.temporary
+def up_to(attempts: int) -> Retry:
+    """Try whatever calls itself temporary at once and again, so many times in all: the simplest policy."""
+
+    def retry(task: Task, outcome: Outcome) -> Again | None:
+        return Again(tier=task.tier) if outcome.temporary and task.attempt < attempts else None
+
+    return retry
+
+
+DEFAULT_RETRY = up_to(DEFAULT_ATTEMPTS)
+
+
+def alike() -> int:
+    """Prefer no run to another."""
+    return 0
 
 
 def never() -> bool:
@@ -62,7 +93,12 @@ def never() -> bool:
 
 def failed(outcome: Outcome) -> bool:
     """Whether a unit that waits for this one must not start: the class is that of an error, or nothing was done."""
-    return outcome.outcome_class in _failure_classes(errors.ReprocessError) | {"cancelled", "deferred"}
+    return outcome.outcome_class in _failures()
+
+
+@functools.cache
+def _failures() -> frozenset[str]:
+    return frozenset(_failure_classes(errors.ReprocessError) | {"cancelled", "deferred"})
 
 
 def _failure_classes(kind: type[errors.ReprocessError]) -> set[str]:
@@ -93,8 +129,29 @@ def own_error(task: Task, message: str) -> Outcome:
 def worker_lost(task: Task, reason: str) -> Outcome:
     """Make the outcome of a unit whose process went away while it was executing."""
     message = f"the worker that executed unit {task.unit} went away ({reason}). Look at its memory limit and its node."
-    lost = errors.WorkerLost
-    return Outcome(task.unit, task.dataset, lost.outcome_class, message, lost.temporary, task.attempt)
+    return _of_error(task, errors.WorkerLost(message))
+
+
+def out_of_memory(task: Task, reason: str) -> Outcome:
+    """Make the outcome of a unit whose process was ended because it took more memory than it may."""
+    message = (
+        f"the worker that executed unit {task.unit} was ended because it took too much memory ({reason}). Give workers "
+        "more with --memory-limit, or add a tier of larger ones."
+    )
+    return _of_error(task, errors.OutOfMemory(message))
+
+
+def overdue(task: Task, reason: str) -> Outcome:
+    """Make the outcome of a unit that did not end in time."""
+    message = (
+        f"unit {task.unit} was still running after {task.deadline_s:.0f} s, and was ended with its worker "
+        f"({reason}). Allow more with deadline_s in [execution], or look at its log."
+    )
+    return _of_error(task, errors.Overdue(message))
+
+
+def _of_error(task: Task, error: errors.ReprocessError) -> Outcome:
+    return Outcome(task.unit, task.dataset, error.outcome_class, str(error), error.temporary, task.attempt)
 
 
 class Executor(abc.ABC):
@@ -111,9 +168,9 @@ class Executor(abc.ABC):
         function: Function,
         tasks: Iterable[Task],
         *,
-        retry: Retry = is_temporary,
-        attempts: int = DEFAULT_ATTEMPTS,
+        retry: Retry = DEFAULT_RETRY,
         stop: Stop = never,
+        priority: Priority = alike,
     ) -> Iterator[Outcome]:
         """Run `function` on every task and yield one final outcome for each, in the order they end.
 
@@ -124,12 +181,13 @@ class Executor(abc.ABC):
         tasks : iterable of Task
             Read lazily, a window ahead of the work.
         retry : callable
-            Whether a unit that ended like this is tried again, `attempts` times in all.
-        attempts : int
-            Most executions of one unit; a unit that was innocent of its worker's death is not charged.
+            Says of a task and how it ended whether, when and where it is tried again. It is not asked about a unit that
+            was innocent of its worker's death: that one is started again and nothing is charged.
         stop : callable
             Asked often; once true nothing more is started, what has ended is yielded, and the run is over.
             Units without an outcome are the caller's to take up again.
+        priority : callable
+            Asked as units are submitted: of several runs on the same workers the one with the higher number goes first.
 
         Notes
         -----

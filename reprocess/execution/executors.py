@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from reprocess import errors
 from reprocess.execution.executor import Executor
@@ -11,7 +12,9 @@ LEAST_MEMORY_BYTES = 400 * 10**6
 """The libraries take 200 MB of it."""
 
 
-def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> Executor:
+def open_executor(
+    *, scheduler: str, workers: int, memory_limit_bytes: int, tiers_bytes: Sequence[int] = ()
+) -> Executor:
     """Open the executor that a word names.
 
     Parameters
@@ -22,6 +25,8 @@ def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> E
         Processes of a cluster on this machine; 0 for one per core.
     memory_limit_bytes : int
         Of one process of a cluster on this machine.
+    tiers_bytes : sequence of int
+        Memory limits of the higher tiers of such a cluster.
 
     Raises
     ------
@@ -43,4 +48,5 @@ def open_executor(*, scheduler: str, workers: int, memory_limit_bytes: int) -> E
             f"A worker of {memory_limit_bytes / 1e6:.0f} MB cannot even start. "
             f"Give it {LEAST_MEMORY_BYTES / 1e6:.0f} MB or more with --memory-limit."
         )
-    return DaskExecutor.local(workers or os.cpu_count() or 1, memory_limit_bytes=memory_limit_bytes)
+    processes = workers or os.cpu_count() or 1
+    return DaskExecutor.local(processes, memory_limit_bytes=memory_limit_bytes, tiers_bytes=tiers_bytes)

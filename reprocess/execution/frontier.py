@@ -1,14 +1,19 @@
-"""Which tasks may start, which wait for others, and what an outcome changes about it; no I/O, no clock."""
+"""Which tasks may start, which wait for others or for their time, and what an outcome changes about it; no I/O."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from reprocess import errors
 from reprocess.execution.executor import Retry, Task, failed, own_error, worker_lost
 from reprocess.exposure import Outcome
+
+Death = Callable[[Task, str], Outcome]
 
 SPARED_LIMIT = 20
 """So many deaths of its workers a unit may be innocent of; then one is counted, so that a run always ends."""
@@ -21,14 +26,18 @@ class Frontier:
     ----------
     tasks : iterable of Task
         Read one by one, only as far as `take` asks. A task may come before or after those it waits for.
-    retry, attempts
+    retry : callable
         See `Executor.run`.
+    clock : callable
+        Gives seconds; tells when a unit that is to wait before it is tried again has waited.
     """
 
-    def __init__(self, tasks: Iterable[Task], *, retry: Retry, attempts: int) -> None:
+    def __init__(self, tasks: Iterable[Task], *, retry: Retry, clock: Callable[[], float] = time.monotonic) -> None:
         self._source = iter(tasks)
         self._retry = retry
-        self._attempts = attempts
+        self._clock = clock
+        self._later: list[tuple[float, int, Task]] = []
+        self._number = itertools.count()
         self._urgent: deque[Task] = deque()
         self._running: dict[str, Task] = {}
         self._waiting: dict[str, Task] = {}
@@ -40,6 +49,8 @@ class Frontier:
 
     def take(self, *, fresh: bool = True) -> Task | None:
         """Give out the next task that may start, or None; without `fresh` only what was begun before."""
+        while self._later and self._later[0][0] <= self._clock():
+            self._urgent.append(heapq.heappop(self._later)[-1])
         task = self._urgent.popleft() if self._urgent else self._pull() if fresh else None
         if task is not None:
             self._running[task.unit] = task
@@ -48,17 +59,26 @@ class Frontier:
     def settle(self, outcome: Outcome) -> None:
         """Take note of how an execution ended: try again, or end the unit and whatever waits for it."""
         task = self._running.pop(outcome.unit)
-        outcome = replace(outcome, attempt=task.attempt)
-        if task.attempt < self._attempts and self._retry(outcome):
-            self._urgent.append(replace(task, attempt=task.attempt + 1))
-        else:
+        outcome = replace(outcome, attempt=task.attempt, tier=task.tier)
+        again = self._retry(task, outcome) if failed(outcome) else None
+        if again is None:
             self._end(outcome)
+            return
+        failures = (*task.failures, outcome.outcome_class)
+        due = self._clock() + again.after_s
+        task = replace(task, attempt=task.attempt + 1, failures=failures, tier=again.tier)
+        heapq.heappush(self._later, (due, next(self._number), task))
 
-    def lost(self, unit: str, *, executing: bool, reason: str) -> None:
+    @property
+    def wait_s(self) -> float | None:
+        """How long until a unit that waits to be tried again may start; None if none does."""
+        return max(self._later[0][0] - self._clock(), 0.0) if self._later else None
+
+    def lost(self, unit: str, *, executing: bool, reason: str, why: Death = worker_lost) -> None:
         """Take note that a worker died: a unit that was executing is charged, another one just goes again."""
         task = self._running[unit]
         if executing or task.spared >= SPARED_LIMIT:
-            self.settle(worker_lost(task, reason))
+            self.settle(why(task, reason))
         else:
             del self._running[unit]
             self._urgent.append(replace(task, spared=task.spared + 1))

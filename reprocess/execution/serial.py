@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 from reprocess.execution.executor import (
-    DEFAULT_ATTEMPTS,
+    DEFAULT_RETRY,
     Executor,
     Function,
+    Priority,
     Retry,
     Stop,
     Task,
+    alike,
     guarded,
-    is_temporary,
     never,
 )
 from reprocess.execution.frontier import Frontier
 from reprocess.exposure import Outcome
+
+POLL_S = 0.1
 
 
 class SerialExecutor(Executor):
@@ -32,15 +36,19 @@ class SerialExecutor(Executor):
         function: Function,
         tasks: Iterable[Task],
         *,
-        retry: Retry = is_temporary,
-        attempts: int = DEFAULT_ATTEMPTS,
+        retry: Retry = DEFAULT_RETRY,
         stop: Stop = never,
+        priority: Priority = alike,
     ) -> Iterator[Outcome]:
         """See `Executor.run`."""
-        frontier = Frontier(tasks, retry=retry, attempts=attempts)
-        while not stop() and (task := frontier.take()) is not None:
-            frontier.settle(guarded(function, task))
-            yield from frontier.ended()
-        if not stop():
-            frontier.finish()
+        frontier = Frontier(tasks, retry=retry)
+        while not stop():
+            if (task := frontier.take()) is not None:
+                frontier.settle(guarded(function, task))
+                yield from frontier.ended()
+            elif (wait_s := frontier.wait_s) is not None:
+                time.sleep(min(wait_s, POLL_S))
+            else:
+                frontier.finish()
+                break
         yield from frontier.ended()

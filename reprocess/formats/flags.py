@@ -14,7 +14,9 @@ _MNEMONICS = """
     NONLINEAR BAD_REF_PIXEL NO_FLAT_FIELD NO_GAIN_VALUE NO_LIN_CORR NO_SAT_CHECK UNRELIABLE_BIAS UNRELIABLE_DARK
     UNRELIABLE_SLOPE UNRELIABLE_FLAT OPEN ADJ_OPEN FLUX_ESTIMATED MSA_FAILED_OPEN OTHER_BAD_PIXEL REFERENCE_PIXEL"""
 _PIECE = 1 << 15  # pixels that stay in the processor's cache
-_BITS = {name: 1 << bit for bit, name in enumerate(_MNEMONICS.split())}
+NAMES = tuple(_MNEMONICS.split())
+"""Names of the JWST bits, the lowest first."""
+_BITS = {name: 1 << bit for bit, name in enumerate(NAMES)}
 
 
 def to_jwst(

@@ -6,7 +6,9 @@ file that the header alone tells: a slab is read without reading the rest.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,12 +19,16 @@ from reprocess import errors
 from reprocess.exposure import Band, Card, CatalogueEntry
 from reprocess.formats import keywords
 from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, padded, parse_header
+from reprocess.storage.held import HeldRanges, Ranged
 from reprocess.storage.store import ByteRange, Stamp, Store
 
 _PIXEL_BYTES = 2
-_ONE_REQUEST_BYTES = 128 * 2**20
 _PIECE_BYTES = 64 * 2**20
 _FLIGHT_BYTES = 256 * 2**20
+_REST_BYTES = 16 * 2**20
+_BLOCK_PIXELS = 2**19
+_HIGHEST_BIT = np.uint16(0x8000)
+"""Flipping it adds BZERO = 32768 to what is stored as signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +168,36 @@ def read_slab(store: Store, entry: CatalogueEntry, band: Band) -> npt.NDArray[np
     if not 0 <= band.start < band.stop <= rows:
         raise errors.WrongLayout(f"{entry.key} has rows 0 to {rows}; rows {band.start} to {band.stop} were asked for.")
     slab = np.empty((integrations, groups, len(band), columns), np.uint16)
-    _fill(slab.reshape(-1), store, entry, _slab_ranges(entry, band))
+    if len(band) == rows:
+        _fill(slab.reshape(-1), store, entry, _offset(entry))
+    else:
+        _gather(slab.reshape(-1), store, entry, _slab_ranges(entry, band))
     return slab
+
+
+def read_whole(store: Store, entry: CatalogueEntry) -> tuple[npt.NDArray[np.uint16], Ranged]:
+    """Read a file from its first byte to its last: all pixels, and what stands around them.
+
+    Returns
+    -------
+    uint16 array, shape (integration, group, row, column), in DN
+        As of `read_slab`.
+    Ranged
+        Reads the rest of the same object. What was read along with the pixels costs no request any more: all of it, or
+        only what stands before them where more than 16 MiB follow.
+
+    Raises
+    ------
+    RawReplaced
+        The object is no longer the version that was scanned.
+    """
+    pixels = np.empty(_shape(entry), np.uint16)
+    end = _offset(entry) + pixels.nbytes
+    before, after = bytearray(_offset(entry)), bytearray(max(0, entry.size - end))
+    if len(after) > _REST_BYTES:
+        after = bytearray()
+    _fill(pixels.reshape(-1), store, entry, 0, before=before, after=after)
+    return pixels, HeldRanges(store, entry.key, {0: before, end: after})
 
 
 def read_frames(store: Store, entry: CatalogueEntry, *, memory_limit_bytes: int = 2**28) -> Iterator[Frames]:
@@ -186,7 +220,7 @@ def read_frames(store: Store, entry: CatalogueEntry, *, memory_limit_bytes: int 
         for group in range(0, groups, step):
             data = np.empty((min(step, groups - group), rows, columns), np.uint16)
             start = _offset(entry) + (integration * groups + group) * frame_bytes
-            _fill(data.reshape(-1), store, entry, [ByteRange(start, data.nbytes)])
+            _fill(data.reshape(-1), store, entry, start)
             yield Frames(integration, group, data)
 
 
@@ -238,29 +272,53 @@ def _offset(entry: CatalogueEntry) -> int:
 def _slab_ranges(entry: CatalogueEntry, band: Band) -> list[ByteRange]:
     integrations, groups, rows, columns = _shape(entry)
     row_bytes = columns * _PIXEL_BYTES
-    if len(band) == rows:
-        return [ByteRange(_offset(entry), integrations * groups * rows * row_bytes)]
     first = _offset(entry) + band.start * row_bytes
     return [
         ByteRange(first + frame * rows * row_bytes, len(band) * row_bytes) for frame in range(integrations * groups)
     ]
 
 
-def _fill(pixels: npt.NDArray[np.uint16], store: Store, entry: CatalogueEntry, ranges: Sequence[ByteRange]) -> None:
+def _fill(
+    pixels: npt.NDArray[np.uint16],
+    store: Store,
+    entry: CatalogueEntry,
+    start: int,
+    *,
+    before: bytearray | None = None,
+    after: bytearray | None = None,
+) -> None:
+    """Fill a flat array from the bytes that stand at `start`, and buffers with those right before and after them."""
+    targets = [before or b"", memoryview(pixels).cast("B"), after or b""]
+    with _one_version(entry):
+        store.fill(entry.key, start, targets, etag=entry.etag)
+    for first in range(0, pixels.size, _BLOCK_PIXELS):
+        block = pixels[first : first + _BLOCK_PIXELS]
+        if sys.byteorder == "little":
+            block.byteswap(inplace=True)
+        block ^= _HIGHEST_BIT
+
+
+def _gather(pixels: npt.NDArray[np.uint16], store: Store, entry: CatalogueEntry, ranges: Sequence[ByteRange]) -> None:
     """Fill a flat array from the ranges, one flight of requests after the other."""
     done = 0
     for flight in _flights(ranges):
-        try:
+        with _one_version(entry):
             parts = store.get_ranges(entry.key, flight, etag=entry.etag)
-        except (errors.PreconditionFailed, errors.ObjectMissing) as error:
-            raise errors.RawReplaced(
-                f"{entry.key} is no longer the version {entry.etag} that was scanned. Scan again, then plan again."
-            ) from error
         for part in parts:
             stored = np.frombuffer(part, ">u2")
             pixels[done : done + stored.size] = stored  # swaps the bytes on the way
             done += stored.size
-    pixels ^= np.uint16(0x8000)  # adds BZERO = 32768 to what is stored as signed
+    pixels ^= _HIGHEST_BIT
+
+
+@contextmanager
+def _one_version(entry: CatalogueEntry) -> Iterator[None]:
+    try:
+        yield
+    except (errors.PreconditionFailed, errors.ObjectMissing) as error:
+        raise errors.RawReplaced(
+            f"{entry.key} is no longer the version {entry.etag} that was scanned. Scan again, then plan again."
+        ) from error
 
 
 def _flights(ranges: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:
@@ -278,6 +336,5 @@ def _flights(ranges: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:
 
 def _pieces(ranges: Sequence[ByteRange]) -> Iterator[ByteRange]:
     for whole in ranges:
-        step = whole.length if whole.length <= _ONE_REQUEST_BYTES else _PIECE_BYTES
-        for start in range(0, whole.length, max(1, step)):
-            yield ByteRange(whole.start + start, min(step, whole.length - start))
+        for start in range(0, whole.length, _PIECE_BYTES):
+            yield ByteRange(whole.start + start, min(_PIECE_BYTES, whole.length - start))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from reprocess.storage.store import Store
 
 SCHEMA = 1
 _CHUNK_BYTES = 16 * 2**20
+_BAND_BYTES = 64 * 2**20
 _FEWEST_ROWS, _MOST_ROWS = 16, 256
 
 
@@ -86,6 +89,72 @@ def read_prepared(store: Store, prefix: str, *, rows: slice, columns: slice) -> 
                 arrays[name] = _window(array, rows, columns, f"{prefix}/{name}")
     keywords: Any = attributes["keywords"]
     return Reference(type=type, arrays=arrays, keywords=keywords, name=str(attributes["name"]))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A prepared reference of which no array has been read yet.
+
+    Attributes
+    ----------
+    type, name : str
+    keywords : mapping
+    arrays : mapping of str to Zarr array
+    prefix : str
+        Where it is.
+    text : frozenset of str
+        Names of the arrays that are text, stored as (row, character).
+    """
+
+    type: str
+    name: str
+    keywords: Mapping[str, Card]
+    arrays: Mapping[str, zarr.Array[Any]]
+    prefix: str
+    text: frozenset[str]
+
+    def bands(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """Read one array a few chunks of rows at a time, with all planes; what has no frames is read in one piece."""
+        array = self.arrays[name]
+        with _door(self.prefix):
+            if name in self.text or not has_frames(self.type, array.shape):
+                yield np.ascontiguousarray(array[...])
+                return
+            rows = array.chunks[-2]
+            step = rows * max(1, _BAND_BYTES * array.shape[-2] // (rows * max(1, array.nbytes)))
+            for start in range(0, array.shape[-2], step):
+                yield np.ascontiguousarray(array[..., start : start + step, :])
+
+
+def open_whole(store: Store, prefix: str) -> Whole:
+    """Open a prepared reference to read all of it.
+
+    Raises
+    ------
+    ObjectMissing
+        Nothing is prepared below `prefix`.
+    DamagedReference
+        What is there is no prepared reference.
+    """
+    with _door(prefix):
+        root, attributes = _open(store, prefix)
+        names: Any = attributes["arrays"]
+        text: Any = attributes.get("text", ())
+        keywords: Any = attributes["keywords"]
+        arrays = {name: _array(root[name], f"{prefix}/{name}") for name in names}
+        return Whole(
+            str(attributes["type"]), str(attributes["name"]), dict(keywords), arrays, prefix, frozenset(text)
+        )
+
+
+def digests(reference: Reference) -> dict[str, str]:
+    """SHA-256 of the bytes of each array, as `write_prepared` stores it."""
+    return {name: digest(array) for name, array in reference.arrays.items()}
+
+
+def digest(array: npt.NDArray[Any]) -> str:
+    """SHA-256 of the bytes of an array."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
 
 
 def read_keywords(store: Store, prefix: str) -> Mapping[str, Card]:

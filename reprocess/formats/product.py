@@ -28,6 +28,7 @@ from reprocess.exposure import Card
 from reprocess.formats import asdf_tree, metadata_tree
 from reprocess.formats.header import BLOCK
 from reprocess.formats.tail import INT_TIMES, Level1bMetadata
+from reprocess.storage.body import Buffer
 
 _BLOCK_BYTES = 8 * 2**20
 _UNITS = (("DN/s", "physical units of the array values"), ("DN", "physical units of the array values"))
@@ -208,7 +209,7 @@ class ProductInfo:
     keywords: Mapping[str, Card] = field(default_factory=dict)
 
 
-def write_rate(rate: Planes, metadata: Level1bMetadata, info: ProductInfo) -> Iterator[bytes]:
+def write_rate(rate: Planes, metadata: Level1bMetadata, info: ProductInfo) -> Iterator[Buffer]:
     """Write the averaged rate, arrays of shape (row, column), as the blocks of a ``_rate`` FITS file.
 
     Memory beyond the arrays is a few blocks of 8 MiB.
@@ -216,7 +217,7 @@ def write_rate(rate: Planes, metadata: Level1bMetadata, info: ProductInfo) -> It
     return _write(rate, metadata, info, suffix="rate", axes=2)
 
 
-def write_rateints(rateints: Planes, metadata: Level1bMetadata, info: ProductInfo) -> Iterator[bytes]:
+def write_rateints(rateints: Planes, metadata: Level1bMetadata, info: ProductInfo) -> Iterator[Buffer]:
     """Write the rate of each integration, arrays of shape (integration, row, column), as a ``_rateints`` FITS file.
 
     It carries the INT_TIMES table where the Level 1b file has one.
@@ -256,7 +257,7 @@ def layout(
     yield from _asdf(asdf_tree.to_asdf(content))
 
 
-def _write(rate: Planes, metadata: Level1bMetadata, info: ProductInfo, *, suffix: str, axes: int) -> Iterator[bytes]:
+def _write(rate: Planes, metadata: Level1bMetadata, info: ProductInfo, *, suffix: str, axes: int) -> Iterator[Buffer]:
     for part in layout(_check_shapes(rate, info, axes), metadata, info, suffix=suffix):
         if isinstance(part, PixelArea):
             yield from _pixels(getattr(rate, part.attribute), flags=part.dtype.kind == "u")
@@ -388,7 +389,7 @@ def _block(header: fits.Header) -> bytes:
     return bytes(header.tostring().encode("ascii"))
 
 
-def _pixels(plane: Plane, *, flags: bool) -> Iterator[bytes]:
+def _pixels(plane: Plane, *, flags: bool) -> Iterator[Buffer]:
     """Big-endian pixels, a few rows or integrations at a time, filled up to whole FITS blocks."""
     length = plane.shape[0]
     step = max(1, _BLOCK_BYTES // (4 * int(np.prod(plane.shape[1:], dtype=np.int64))))
@@ -396,7 +397,7 @@ def _pixels(plane: Plane, *, flags: bool) -> Iterator[bytes]:
         part = np.asarray(plane[start : min(start + step, length)])
         if flags:
             part = part ^ np.uint32(2**31)  # BZERO: unsigned numbers are stored as signed ones
-        yield part.astype(">u4" if flags else ">f4").tobytes()
+        yield part.astype(">u4" if flags else ">f4").reshape(-1).view(np.uint8).data
     yield _padding(4 * int(np.prod(plane.shape, dtype=np.int64)))
 
 

@@ -13,7 +13,8 @@ from reprocess import errors
 from reprocess.exposure import CatalogueEntry
 from reprocess.formats import asdf_tree
 from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, padded, parse_header
-from reprocess.storage.store import ByteRange, Store
+from reprocess.storage.held import Ranged
+from reprocess.storage.store import ByteRange
 
 INT_TIMES = np.dtype(
     [
@@ -54,7 +55,7 @@ class Level1bMetadata:
     logs: Mapping[str, object] = field(default_factory=dict)
 
 
-def read_tail(store: Store, entry: CatalogueEntry) -> Level1bMetadata:
+def read_tail(store: Ranged, entry: CatalogueEntry) -> Level1bMetadata:
     """Read everything of a Level 1b file that its products carry, by ranges; no pixel is read.
 
     Raises
@@ -82,7 +83,7 @@ def read_tail(store: Store, entry: CatalogueEntry) -> Level1bMetadata:
     )
 
 
-def _read(store: Store, entry: CatalogueEntry, start: int, length: int) -> bytes:
+def _read(store: Ranged, entry: CatalogueEntry, start: int, length: int) -> bytes:
     try:
         return bytes(store.get_ranges(entry.key, [ByteRange(start, length)], etag=entry.etag)[0])
     except (errors.PreconditionFailed, errors.ObjectMissing) as error:
@@ -100,7 +101,7 @@ def _whole_header(data: bytes, entry: CatalogueEntry, start: int) -> HeaderUnit:
     return unit
 
 
-def _tables(store: Store, entry: CatalogueEntry, start: int) -> Iterator[tuple[str, bytes]]:
+def _tables(store: Ranged, entry: CatalogueEntry, start: int) -> Iterator[tuple[str, bytes]]:
     """Walk the extensions from byte `start` on and read those that products carry."""
     known = b""  # bytes from `start` on that came along with an earlier read
     while start + 1 < entry.size:
@@ -116,7 +117,7 @@ def _tables(store: Store, entry: CatalogueEntry, start: int) -> Iterator[tuple[s
         start, known = start + length, known[length:]
 
 
-def _extension(store: Store, entry: CatalogueEntry, start: int, known: bytes) -> tuple[HeaderUnit, bytes]:
+def _extension(store: Ranged, entry: CatalogueEntry, start: int, known: bytes) -> tuple[HeaderUnit, bytes]:
     """Read the header at byte `start` with what comes along; its bytes count from there."""
     data = known
     while True:

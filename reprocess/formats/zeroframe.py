@@ -16,7 +16,8 @@ import numpy.typing as npt
 from reprocess import errors
 from reprocess.exposure import Band, CatalogueEntry
 from reprocess.formats.header import HeaderUnit, NeedMore, data_bytes, padded, parse_header
-from reprocess.storage.store import ByteRange, Store
+from reprocess.storage.held import Ranged
+from reprocess.storage.store import ByteRange
 
 KEYWORD, NAME = "ZEROFRAM", "ZEROFRAME"
 _STORED = {(16, 32768): ">u2", (-32, 0): ">f4"}
@@ -43,12 +44,12 @@ class Place:
     stored: str
 
 
-def find(store: Store, entry: CatalogueEntry) -> Place | None:
+def find(store: Ranged, entry: CatalogueEntry) -> Place | None:
     """Find the frames; None if the file has none.
 
     Parameters
     ----------
-    store : Store
+    store : Store or HeldRanges
         The store that `entry.location` names.
     entry : CatalogueEntry
         An ``uncal`` entry. Nothing is read unless its keyword ZEROFRAM is true.
@@ -71,18 +72,18 @@ def find(store: Store, entry: CatalogueEntry) -> Place | None:
     return None
 
 
-def reader(store: Store, entry: CatalogueEntry) -> Callable[[Band], npt.NDArray[Any]] | None:
+def reader(store: Ranged, entry: CatalogueEntry) -> Callable[[Band], npt.NDArray[Any]] | None:
     """Return what reads rows of the frames, see `read`; None if the file has none."""
     place = find(store, entry)
     return None if place is None else partial(read, store, entry, place)
 
 
-def read(store: Store, entry: CatalogueEntry, place: Place, band: Band) -> npt.NDArray[Any]:
+def read(store: Ranged, entry: CatalogueEntry, place: Place, band: Band) -> npt.NDArray[Any]:
     """Read full rows of all frames.
 
     Parameters
     ----------
-    store : Store
+    store : Store or HeldRanges
     entry : CatalogueEntry
     place : Place
         See `find`.
@@ -132,7 +133,7 @@ def _place(unit: HeaderUnit, entry: CatalogueEntry, size: int) -> Place:
     return Place(unit.end, (integrations, rows, columns), stored)
 
 
-def _extensions(store: Store, entry: CatalogueEntry, start: int) -> Iterator[tuple[HeaderUnit, str, int]]:
+def _extensions(store: Ranged, entry: CatalogueEntry, start: int) -> Iterator[tuple[HeaderUnit, str, int]]:
     """Yield header, name and bytes of data of the extensions from byte `start` on."""
     while start + 1 < entry.size:
         unit = _header(store, entry, start)
@@ -142,7 +143,7 @@ def _extensions(store: Store, entry: CatalogueEntry, start: int) -> Iterator[tup
         start = unit.end + padded(size)
 
 
-def _header(store: Store, entry: CatalogueEntry, start: int) -> HeaderUnit:
+def _header(store: Ranged, entry: CatalogueEntry, start: int) -> HeaderUnit:
     """Read the header at byte `start`; its places count from the begin of the file."""
     data = b""
     while True:
@@ -154,7 +155,7 @@ def _header(store: Store, entry: CatalogueEntry, start: int) -> HeaderUnit:
         data = bytes(_ranges(store, entry, [ByteRange(start, length)])[0])
 
 
-def _ranges(store: Store, entry: CatalogueEntry, wanted: list[ByteRange]) -> list[memoryview]:
+def _ranges(store: Ranged, entry: CatalogueEntry, wanted: list[ByteRange]) -> list[memoryview]:
     try:
         return store.get_ranges(entry.key, wanted, etag=entry.etag)
     except (errors.PreconditionFailed, errors.ObjectMissing) as error:

@@ -78,6 +78,25 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What settled campaigns teach of the exposures of one mode.
+
+    Attributes
+    ----------
+    exposures : int
+        How many came to an end.
+    pace : Interval
+        Their core seconds as a multiple of `seconds`, with the spread of single exposures.
+    requests : float
+        Requests for one of them.
+    """
+
+    exposures: int
+    pace: Interval
+    requests: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Core seconds of an exposure: a constant, and those per million samples and per million pixels of products."""
 
@@ -129,6 +148,7 @@ def forecast(
     *,
     workers: int,
     taken: Sequence[Taken] = (),
+    learned: Mapping[str, Learned] | None = None,
     prices: PriceSettings | None = None,
     zarr: bool = False,
 ) -> Forecast:
@@ -141,15 +161,18 @@ def forecast(
         At least 1.
     taken : sequence of Taken
         What exposures of the same archive took before.
+    learned : mapping of mode to Learned, optional
+        What settled campaigns say of modes, see `mode`: it weighs more than `taken`, which is for all other modes.
     prices : PriceSettings, optional
     zarr : bool
         Whether each version also holds the rates of each integration as Zarr.
     """
     work = [item for item in items if item.action == "calibrate"]
-    single = [_seconds(item) for item in work]
-    factor = pace(taken)
-    core = factor * math.fsum(single)
-    longest = factor * max((each / _slabs(item) for item, each in zip(work, single, strict=True)), default=0.0)
+    known, general = learned or {}, Learned(0, pace(taken), _REQUESTS)
+    told = [known.get(mode(item.entry), general) for item in work]
+    single = [each.pace * _seconds(item) for item, each in zip(work, told, strict=True)]
+    core = _sum(single)
+    longest = _largest(each * (1 / _slabs(item)) for item, each in zip(work, single, strict=True))
     read = sum((_raw_bytes(item) for item in work), NOTHING) + _reference_bytes(work, workers)
     written = sum((_product_bytes(item, zarr) for item in work), NOTHING)
     hours = core * (1 / _HOUR)
@@ -160,9 +183,22 @@ def forecast(
         bytes_written=written,
         core_hours=hours,
         wall_seconds=_wall(core, longest, workers),
-        money=_money(hours, written, len(work), prices) if prices else None,
-        measured=sum(_is_known(one) for one in taken),
+        money=_money(hours, written, math.fsum(each.requests for each in told), prices) if prices else None,
+        measured=max(sum(_is_known(one) for one in taken), sum(each.exposures for each in known.values())),
     )
+
+
+def mode(entry: CatalogueEntry) -> str:
+    """Name the mode of an exposure, for example ``NIRCAM NRC_IMAGE``."""
+    return " ".join(str(entry.header.get(keyword) or "?") for keyword in ("INSTRUME", "EXP_TYPE"))
+
+
+def cost(core_hours: float, bytes_kept: float, requests: float, prices: PriceSettings) -> float | None:
+    """Return what work costs, storage for one month; None where no prices were given."""
+    if not (prices.core_hour or prices.gb_month or prices.thousand_requests):
+        return None
+    kept = bytes_kept / _GIGA * prices.gb_month
+    return core_hours * prices.core_hour + kept + requests / 1000 * prices.thousand_requests
 
 
 def pace(taken: Sequence[Taken]) -> Interval:
@@ -240,8 +276,22 @@ def _wall(core: Interval, longest: Interval, workers: int) -> Interval:
     )
 
 
-def _money(hours: Interval, written: Interval, exposures: int, prices: PriceSettings) -> Interval | None:
-    if not (prices.core_hour or prices.gb_month or prices.thousand_requests):
-        return None
-    requests = exposures * _REQUESTS / 1000 * prices.thousand_requests
-    return hours * prices.core_hour + written * (prices.gb_month / _GIGA) + Interval(requests, requests, requests)
+def _money(hours: Interval, written: Interval, requests: float, prices: PriceSettings) -> Interval | None:
+    found = [cost(*each, requests, prices) for each in zip(_ends(hours), _ends(written), strict=True)]
+    low, expected, high = found
+    return None if low is None or expected is None or high is None else Interval(low, expected, high)
+
+
+def _ends(each: Interval) -> tuple[float, float, float]:
+    return each.low, each.expected, each.high
+
+
+def _sum(every: Sequence[Interval]) -> Interval:
+    """Add many up without losing digits."""
+    return Interval(*(math.fsum(column) for column in zip(*map(_ends, every), strict=True))) if every else NOTHING
+
+
+def _largest(every: Iterable[Interval]) -> Interval:
+    """Return the largest end of each kind."""
+    columns = list(zip(*map(_ends, every), strict=True))
+    return Interval(*map(max, columns)) if columns else NOTHING

@@ -16,8 +16,8 @@ from reprocess import errors
 from reprocess.archive import catalogue, keys, partition
 from reprocess.archive.catalogue import Catalogue
 from reprocess.exposure import Outcome
-from reprocess.planning.forecast import Taken
-from reprocess.publication import ledger
+from reprocess.planning.forecast import Learned, Taken
+from reprocess.publication import ledger, settlement
 from reprocess.storage.store import Store
 
 CAMPAIGNS, BATCHES, PROGRAMS = 5, 8, 20
@@ -52,6 +52,18 @@ def read(store: Store, known: Catalogue) -> tuple[Taken, ...]:
     programs = Counter(map(keys.program, found)).most_common(PROGRAMS)
     shapes = {dataset: one for program, _ in programs for dataset, one in _shapes(known, program, found)}
     return tuple(Taken(*shapes[dataset], seconds) for dataset, seconds in sorted(found.items()) if dataset in shapes)
+
+
+def learned(store: Store) -> dict[str, Learned]:
+    """Read what the settlements of the latest campaigns teach, by mode; one that cannot be used is as good as none."""
+    found = []
+    for campaign in _latest(store):
+        name = settlement.key(campaign)
+        try:
+            found.append(settlement.from_bytes(store.get(name).data, name=name))
+        except (errors.DamagedRecord, errors.ObjectMissing):
+            continue
+    return settlement.combine(found)
 
 
 def _latest(store: Store) -> list[str]:

@@ -13,6 +13,7 @@ from reprocess.archive import fingerprint
 from reprocess.archive.judging import Judgement
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import SETTLED
+from reprocess.publication import removed
 from reprocess.publication.manifest import prefix
 from reprocess.storage.store import Store
 
@@ -64,7 +65,7 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
         1 for inputs that nobody used yet; the latest one if it is whole and readers have not left it; else one more.
     """
     usable = pointer if pointer and not pointer.error else None  # the verdict has said what is wrong with it
-    again = again or bool(usable and usable.missing)
+    again = again or bool(usable and (usable.missing or usable.damage))
     present = {usable.version} if usable else set()
     left = set(usable.left) - present if usable else set()
     begun, whole = set(present | left), set(present)
@@ -73,6 +74,8 @@ def choose(store: Store, dataset: str, run_key: str, pointer: Pointer | None = N
         begun.add(version)
         if name == "manifest.json":
             whole.add(version)
+        elif name == removed.NAME:
+            left.add(version)
     numbers = [_number(version) for version in begun if version.startswith(run_key + "-")]
     last = max(numbers, default=0)
     return last if f"{run_key}-{last}" in whole - left and not again else last + 1

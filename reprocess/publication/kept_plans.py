@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from reprocess import errors
+from reprocess.formats import records
 from reprocess.planning import plan as plans
+from reprocess.planning.pilot import Finding
 from reprocess.planning.plan import Plan
 from reprocess.publication import publish
 from reprocess.storage.store import Store
@@ -24,6 +28,12 @@ def keep(store: Store, made: Plan) -> Plan:
     except errors.PublicationError:
         return find(store, made.digest)
     return made
+
+
+def keep_finding(store: Store, campaign: str, finding: Finding) -> None:
+    """Keep what the pilot of a campaign has shown, for its report and for whoever is to approve it."""
+    data = records.dumps("pilot", 1, asdict(finding))
+    store.put(f"campaigns/{campaign}/pilot.json", data, content_type="application/json")
 
 
 def find(store: Store, digest: str) -> Plan:

@@ -12,8 +12,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from reprocess import errors
 from reprocess.exposure import Outcome
@@ -29,6 +29,9 @@ BATCH = 500
 FLUSH_AFTER_S = 10.0
 
 _NAME = re.compile(r"(\d{6,})-(\d{8,})\.json")
+
+AGAIN = "again"
+"""Class of a unit that failed and is tried again; it counts for nothing in the sum."""
 
 WITHOUT_FAILURE = frozenset({"current", "published", "unchanged", "held-back", "deferred", "cancelled"})
 """The terminal classes that are no failures; the others are those of `reprocess.errors`."""
@@ -51,6 +54,8 @@ class Ledger:
         Outcomes in a batch at most.
     flush_after_s : float
         A batch is written when its first outcome has waited for so long and another one comes.
+    before_batch : callable, optional
+        Takes the outcomes of a batch and its number before it is written.
     """
 
     store: Store
@@ -61,6 +66,7 @@ class Ledger:
     flush_after_s: float = FLUSH_AFTER_S
     patience: Patience = PATIENT
     clock: Callable[[], float] = time.monotonic
+    before_batch: Callable[[list[Outcome], int], None] | None = None
     _number: int = 1
     _pending: list[Outcome] = field(default_factory=list)
     _since: float = 0.0
@@ -84,6 +90,8 @@ class Ledger:
         while self._pending:
             pending = self._pending[: self.batch]
             data = _to_bytes(self, pending)
+            if self.before_batch is not None:
+                self.before_batch(pending, self._number)
             put_once(self.store, _key(self.campaign, self.epoch, self._number), data, patience=self.patience)
             self._number += 1
             del self._pending[: len(pending)]
@@ -161,7 +169,7 @@ class Summary:
         return {dataset: name for dataset, name in self.classes.items() if name not in WITHOUT_FAILURE}
 
 
-def close(plan: Plan, outcomes: Iterable[Outcome]) -> Summary:
+def close(plan: Plan, outcomes: Iterable[Outcome], *, rest: str = "") -> Summary:
     """Sum up a campaign.
 
     Parameters
@@ -169,6 +177,8 @@ def close(plan: Plan, outcomes: Iterable[Outcome]) -> Summary:
     outcomes : iterable of Outcome
         In the order in which they were recorded, such as the values of `read`. Of several outcomes of one dataset the
         last one of a terminal class counts; classes that only say how far a unit came count for nothing.
+    rest : str
+        Class of the candidates that have no outcome: of a campaign that was cancelled, or stopped at a limit.
     """
     terminal = terminal_classes()
     last: dict[str, Outcome] = {}
@@ -180,6 +190,7 @@ def close(plan: Plan, outcomes: Iterable[Outcome]) -> Summary:
     classes, messages = {}, {}
     for item in plan.items:
         name, message = _end_of(item, last.get(item.dataset))
+        name = name or rest
         if name:
             classes[item.dataset] = name
         if message:
@@ -219,4 +230,12 @@ def _batches(store: Store, campaign: str) -> Iterator[tuple[int, int, str]]:
 
 def _to_bytes(ledger: Ledger, outcomes: list[Outcome]) -> bytes:
     payload = {"campaign": ledger.campaign, "epoch": ledger.epoch, "writer": ledger.writer}
-    return records.dumps(KIND, SCHEMA, {**payload, "outcomes": [asdict(outcome) for outcome in outcomes]})
+    return records.dumps(KIND, SCHEMA, {**payload, "outcomes": [_record(outcome) for outcome in outcomes]})
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    """Write an outcome without what it logged, which is kept beside the ledger."""
+    return {name: getattr(outcome, name) for name in _RECORDED}
+
+
+_RECORDED = tuple(each.name for each in fields(Outcome) if each.name != "log")

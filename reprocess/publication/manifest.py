@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reprocess import errors
@@ -11,6 +12,7 @@ from reprocess.archive import fingerprint
 from reprocess.exposure import Fingerprint
 from reprocess.formats import records
 from reprocess.planning.plan import Item, Plan
+from reprocess.publication import removed
 
 KIND = "manifest"
 SCHEMA = 1
@@ -18,11 +20,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a version: `name` below its prefix, `size` in bytes, `sha256` in hexadecimal."""
+    """One file of a version: `name` below its prefix, `size` in bytes, `sha256` in hexadecimal.
+
+    `payload` has the digests of what a FITS file shows, see `reprocess.formats.payload`; versions that were written
+    before there were any, and other files, have none.
+    """
 
     name: str
     size: int
     sha256: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,19 @@ def draft(plan: Plan, item: Item) -> Manifest:
 
 def to_bytes(manifest: Manifest) -> bytes:
     """Write a manifest as canonical JSON."""
-    return records.dumps(KIND, SCHEMA, {**asdict(manifest), "campaign": manifest.campaign})
+    files = [
+        {key: value for key, value in asdict(file).items() if key != "payload" or value} for file in manifest.files
+    ]
+    return records.dumps(KIND, SCHEMA, {**asdict(manifest), "files": files, "campaign": manifest.campaign})
+
+
+def digest(manifest: Manifest) -> str:
+    """SHA-256 (hexadecimal) of a manifest as it is stored.
+
+    It holds for manifests that earlier versions of this package wrote too: fields that they did not have are not
+    written while they are empty.
+    """
+    return hashlib.sha256(to_bytes(manifest)).hexdigest()
 
 
 def from_bytes(data: bytes, *, name: str) -> Manifest:
@@ -99,9 +118,13 @@ def from_bytes(data: bytes, *, name: str) -> Manifest:
 
     Raises
     ------
+    VersionRemoved
+        The version was cleaned away.
     DamagedRecord
         The bytes are no manifest of a known schema.
     """
+    if removed.is_one(data):
+        raise removed.error(data, name=name)
     body = records.loads(data, KIND, name=name, schemas=(SCHEMA,))
     try:
         body = {key: value for key, value in body.items() if key not in ("kind", "schema", "campaign")}

@@ -10,17 +10,20 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from reprocess import errors
 from reprocess.archive import fingerprint
 from reprocess.exposure import Fingerprint
 from reprocess.formats import records
+from reprocess.publication import manifest as manifests
 from reprocess.publication.manifest import Manifest
 from reprocess.storage.store import Store
 
 KIND = "pointer"
 SCHEMA = 1
+
+Action = Literal["publish", "rollback", "retire", "clean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class Commit:
         Whose version it is.
     committed : str
         When, by the store's clock: UTC, ISO 8601 with milliseconds and no zone; never earlier than the one before.
+    action : str
+        ``publish``; ``rollback``, which shows an earlier version again; ``retire``, which shows none and has an empty
+        `version`; ``clean``, which shows the same as before.
+    why : str
+        What the operator said, where one did.
     """
 
     version: str
@@ -46,6 +54,8 @@ class Commit:
     writer: str
     campaign: str
     committed: str = ""
+    action: Action = "publish"
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Pointer:
 
     Attributes
     ----------
-    version, sequence, writer, campaign, committed
+    version, sequence, writer, campaign, committed, action, why
         The present commit, see `Commit`. The stored body cannot know its own time of commit and has an empty string
         there; `read` fills it in from the store's stamp.
     plan, created : str
@@ -65,6 +75,14 @@ class Pointer:
         Digests of recipes that were proved to give the same science payload from this raw object.
     history : tuple of Commit
         All earlier commits, oldest first.
+    files : tuple of str
+        Names of the files of the version, sorted; none in records of earlier releases of this package.
+    orphans : tuple of str
+        Names of files that an earlier version had and the one that readers see no longer has, sorted.
+    removed : tuple of str
+        Versions that were cleaned away: nobody goes back to them.
+    manifest : str
+        SHA-256 of the version's manifest; empty where an earlier release moved the pointer, and in a tombstone.
     """
 
     dataset: str
@@ -81,11 +99,22 @@ class Pointer:
     equivalents: tuple[str, ...] = ()
     history: tuple[Commit, ...] = ()
     committed: str = ""
+    action: Action = "publish"
+    why: str = ""
+    files: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    manifest: str = ""
 
     @property
     def commit(self) -> Commit:
         """The present commit."""
-        return Commit(self.version, self.sequence, self.writer, self.campaign, self.committed)
+        return Commit(self.version, self.sequence, self.writer, self.campaign, self.committed, self.action, self.why)
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the dataset was retired: readers see no version."""
+        return not self.version
 
     @property
     def chain(self) -> tuple[Commit, ...]:
@@ -112,7 +141,16 @@ def read(store: Store, dataset: str) -> tuple[Pointer | None, str]:
     return replace(pointer, committed=_time_of(pointer, blob.stamp.modified)), blob.stamp.etag
 
 
-def advance(present: Pointer | None, manifest: Manifest, *, writer: str, equivalents: Iterable[str] = ()) -> Pointer:
+def advance(
+    present: Pointer | None,
+    manifest: Manifest,
+    *,
+    writer: str,
+    equivalents: Iterable[str] = (),
+    orphans: Iterable[str] = (),
+    action: Action = "publish",
+    why: str = "",
+) -> Pointer:
     """Make the pointer that comes after `present` and shows the version of `manifest`.
 
     Equivalents of the same version are kept; those of another version say nothing about this one.
@@ -133,7 +171,30 @@ def advance(present: Pointer | None, manifest: Manifest, *, writer: str, equival
         fingerprint=manifest.fingerprint,
         equivalents=tuple(sorted(known)),
         history=present.chain if present else (),
+        action=action,
+        why=why,
+        files=tuple(sorted(file.name for file in manifest.files)),
+        orphans=tuple(sorted(orphans)),
+        removed=present.removed if present else (),
+        manifest=manifests.digest(manifest),
     )
+
+
+def retire(present: Pointer, *, writer: str, why: str) -> Pointer:
+    """Make the tombstone that comes after `present`: readers see no version; what made the last one is kept."""
+    following = replace(_next(present, writer), version="", campaign="", action="retire", why=why)
+    orphans = tuple(sorted({*present.orphans, *present.files}))
+    return replace(following, equivalents=(), files=(), orphans=orphans, manifest="")
+
+
+def without(present: Pointer, versions: Iterable[str], *, writer: str, why: str) -> Pointer:
+    """Make the pointer that comes after `present`, shows the same, and lets nobody go back to some versions."""
+    removed = tuple(sorted({*present.removed, *versions}))
+    return replace(_next(present, writer), action="clean", why=why, removed=removed)
+
+
+def _next(present: Pointer, writer: str) -> Pointer:
+    return replace(present, sequence=present.sequence + 1, writer=writer, history=present.chain, committed="")
 
 
 def as_of(pointer: Pointer, time: str) -> Commit | None:
@@ -161,9 +222,34 @@ def from_bytes(data: bytes, *, name: str) -> Pointer:
         body["fingerprint"] = fingerprint.from_record(body["fingerprint"])
         body["equivalents"] = tuple(body["equivalents"])
         body["history"] = tuple(Commit(**commit) for commit in body["history"])
+        body |= {name: tuple(body[name]) for name in ("files", "orphans", "removed") if name in body}
         return Pointer(**body)
     except (KeyError, TypeError, ValueError) as error:
         raise errors.DamagedRecord(f"{name} is not a whole pointer: {error!r}. Restore an earlier version.") from error
+
+
+def swap(store: Store, following: Pointer, etag: str) -> None:
+    """Commit a pointer in the place of the one that had this ETag; of none, if it is empty.
+
+    Raises
+    ------
+    PreconditionFailed, AlreadyExists, CommitConflict
+        Another commit came before.
+    StorageUnavailable
+        It is unknown whether the commit was made.
+    PublicationError
+        The pointer was deleted.
+    """
+    place, data = key(following.dataset), to_bytes(following)
+    if not etag:
+        store.put_if_absent(place, data, content_type="application/json")
+        return
+    try:
+        store.compare_and_swap(place, data, etag=etag)
+    except errors.ObjectMissing as error:
+        raise errors.PublicationError(
+            f"{place} was deleted while it was being moved. Pointers are never deleted: restore it, then run again."
+        ) from error
 
 
 def _time_of(pointer: Pointer, modified: str) -> str:

@@ -11,6 +11,7 @@ write is made again, or the object is read back, and what is stored decides.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,20 +19,27 @@ from dataclasses import replace
 from typing import Literal
 
 from reprocess import errors
+from reprocess.formats import payload as payloads
 from reprocess.publication import manifest as manifests
 from reprocess.publication import pointer as pointers
 from reprocess.publication.manifest import File, Manifest
 from reprocess.publication.patience import Patience
 from reprocess.publication.pointer import Commit, Pointer
-from reprocess.storage.store import Buffer, ByteRange, Store
+from reprocess.storage.body import Body, Buffer, pieces
+from reprocess.storage.store import ByteRange, Store
 
-SINGLE_PUT_BYTES = 16 * 2**20
+SINGLE_PUT_BYTES = 128 * 2**20
+"""Files up to here are held and written in one request, full frames among them; more costs requests and more CPU."""
 READ_BYTES = 8 * 2**20
 PATIENT = Patience()
 
 Content = bytes | Iterable[Buffer] | Callable[[], Iterable[Buffer]]
-"""Bytes, parts, or what makes the parts anew on each call; only the last can be uploaded a second time."""
+"""Bytes, parts, or what makes the parts anew on each call; only the last can be uploaded a second time.
 
+Nobody may change a part that was given.
+"""
+
+_FITS = ".fits"
 _TYPES = {
     ".json": "application/json",
     ".fits": "application/fits",
@@ -51,7 +59,7 @@ def write_version(
     draft : Manifest
         The version without files, see `manifest.draft`.
     files : mapping of name to content
-        Large content should be given in parts: no more than 16 MiB of it are held here.
+        Large content should be given in parts: no more than 128 MiB of it are held here.
 
     Raises
     ------
@@ -67,16 +75,38 @@ def write_version(
 
 
 def read_version(store: Store, dataset: str, version: str) -> Manifest | None:
-    """Read the manifest of a version; None if the version does not exist (yet)."""
+    """Read the manifest of a version; None if the version does not exist: not yet, or not any more."""
     key = manifests.prefix(dataset, version) + "manifest.json"
     try:
         return manifests.from_bytes(store.get(key).data, name=key)
-    except errors.ObjectMissing:
+    except (errors.ObjectMissing, errors.VersionRemoved):
         return None
 
 
-def put_once(store: Store, key: str, data: bytes, *, patience: Patience = PATIENT) -> None:
+def need_version(store: Store, dataset: str, version: str) -> Manifest:
+    """Read the manifest of a version that somebody asks for.
+
+    Raises
+    ------
+    VersionRemoved
+        It was cleaned away.
+    PublicationError
+        There never was one.
+    """
+    key = manifests.prefix(dataset, version) + "manifest.json"
+    try:
+        return manifests.from_bytes(store.get(key).data, name=key)
+    except errors.ObjectMissing as error:
+        raise errors.PublicationError(f"{dataset} has no version {version}. Check both names.") from error
+
+
+def put_once(store: Store, key: str, data: Body, *, sha256: str = "", patience: Patience = PATIENT) -> None:
     """Make sure that exactly these bytes are stored under a key that is written once.
+
+    Parameters
+    ----------
+    sha256 : str
+        Their digest, if it is known.
 
     Raises
     ------
@@ -85,7 +115,7 @@ def put_once(store: Store, key: str, data: bytes, *, patience: Patience = PATIEN
     StorageUnavailable
         The store did not answer often enough.
     """
-    ours = hashlib.sha256(data).hexdigest()
+    ours = sha256 or hashlib.sha256(b"".join(pieces(data))).hexdigest()
     for number in patience.rounds():
         try:
             store.put_if_absent(key, data, sha256=ours, content_type=_type_of(key))
@@ -107,6 +137,7 @@ def move_pointer(
     writer: str,
     equivalents: Iterable[str] = (),
     back: bool = False,
+    instead_of: str | None = None,
     patience: Patience = PATIENT,
 ) -> Literal["published", "already"]:
     """Let readers see a version that exists.
@@ -119,6 +150,8 @@ def move_pointer(
         Digests of fingerprints that give the same science payload as this version; noted even if it is shown already.
     back : bool
         Show the version although readers saw it before and see another now: a rollback.
+    instead_of : str, optional
+        The version that the new one was compared with: readers must still see that.
 
     Returns
     -------
@@ -129,7 +162,9 @@ def move_pointer(
     Raises
     ------
     Overtaken
-        Readers see a version of a plan that was made later.
+        Readers see a version of a plan that was made later, or the dataset was retired.
+    VersionRemoved
+        The version was cleaned away.
     PublicationError
         The pointer was deleted while it was being moved.
     StorageUnavailable, CommitConflict
@@ -141,10 +176,16 @@ def move_pointer(
         present, etag = patience.insist(lambda: pointers.read(store, manifest.dataset))
         if (answer := _answer(present, manifest, equivalents, tried, back=back)) is not None:
             return answer
-        following = pointers.advance(present, manifest, writer=writer, equivalents=equivalents)
+        if present is not None and instead_of not in (None, present.version):
+            raise errors.CommitConflict(
+                f"{manifest.dataset}: version {manifest.version} was compared with {instead_of}, and readers see "
+                f"{present.version} now. Nothing was changed; run again."
+            )
+        left = orphans(store, present, manifest, patience)
+        following = pointers.advance(present, manifest, writer=writer, equivalents=equivalents, orphans=left)
         tried.add((writer, following.sequence))
         try:
-            _swap(store, following, etag)
+            pointers.swap(store, following, etag)
             return "published"
         except (errors.StorageUnavailable, errors.CommitConflict, errors.PreconditionFailed, errors.AlreadyExists):
             if number == patience.tries:
@@ -163,13 +204,14 @@ def verify_version(store: Store, manifest: Manifest) -> tuple[str, ...]:
 def _write_file(store: Store, prefix: str, name: str, content: Content, patience: Patience) -> File:
     key = prefix + name
     if isinstance(content, bytes):
-        put_once(store, key, content, patience=patience)
-        return File(name, len(content), hashlib.sha256(content).hexdigest())
+        ours = hashlib.sha256(content).hexdigest()
+        put_once(store, key, content, sha256=ours, patience=patience)
+        return File(name, len(content), ours, _payload_of(name, content))
     for number in patience.rounds():
-        source = _Source(content() if callable(content) else content)
+        source = _Source(content() if callable(content) else content, fits=name.endswith(_FITS))
         try:
             _write_parts(store, key, source, patience)
-            return File(name, source.size, source.sha256)
+            return File(name, source.size, source.sha256, source.payload)
         except errors.StorageUnavailable:
             if number == patience.tries or not callable(content):
                 raise
@@ -180,7 +222,7 @@ def _write_parts(store: Store, key: str, source: _Source, patience: Patience) ->
     """Write what fits a single request in one, and upload anything larger."""
     begin = list(_at_most(source, SINGLE_PUT_BYTES))
     if source.exhausted:
-        put_once(store, key, b"".join(begin), patience=patience)
+        put_once(store, key, begin, sha256=source.sha256, patience=patience)
         return
     try:
         store.upload_if_absent(key, itertools.chain(begin, source), content_type=_type_of(key))
@@ -194,11 +236,12 @@ def _write_parts(store: Store, key: str, source: _Source, patience: Patience) ->
 
 
 class _Source:
-    """Parts on their way to a store; knows the digest and the size of what has passed."""
+    """Parts on their way to a store; knows the digest and the size of what has passed, and of FITS the payload."""
 
-    def __init__(self, parts: Iterable[Buffer]) -> None:
+    def __init__(self, parts: Iterable[Buffer], *, fits: bool = False) -> None:
         self._parts = iter(parts)
         self._hash = hashlib.sha256()
+        self._digester = payloads.Digester() if fits else None
         self._failure: Exception | None = None
         self.size = 0
         self.exhausted = False
@@ -216,12 +259,18 @@ class _Source:
             self._failure = error
             raise
         self._hash.update(part)
+        if self._digester is not None:
+            self._digester.update(part)
         self.size += memoryview(part).nbytes
         return part
 
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
+
+    @property
+    def payload(self) -> payloads.Payload:
+        return {} if self._digester is None else self._digester.finish()
 
     def drain(self) -> None:
         """Digest what a store did not take. A source that failed has no digest: its failure is raised again."""
@@ -231,10 +280,14 @@ class _Source:
             pass
 
 
+def _payload_of(name: str, content: bytes) -> payloads.Payload:
+    return payloads.of(content) if name.endswith(_FITS) else {}
+
+
 def _at_most(source: _Source, size: int) -> Iterator[Buffer]:
     while source.size <= size:
         try:
-            yield bytes(next(source))
+            yield next(source)
         except StopIteration:
             return
 
@@ -280,10 +333,19 @@ def _answer(
         return "published"
     if present.version == manifest.version:
         return "already" if equivalents <= set(present.equivalents) else None
+    if present.has(manifest.version) and not back:
+        return "already"
+    if manifest.version in present.removed:
+        raise errors.VersionRemoved(
+            f"{manifest.dataset}: version {manifest.version} was cleaned away. Scan and plan again."
+        )
     if back:
         return None
-    if present.has(manifest.version):
-        return "already"
+    if present.is_tombstone:
+        raise errors.Retired(
+            f"{manifest.dataset} was retired ({present.why}), so version {manifest.version} is not shown. "
+            "`reprocess rollback` shows it again."
+        )
     if present.created > manifest.created:
         raise errors.Overtaken(
             f"Readers of {manifest.dataset} see version {present.version} of a plan of {present.created}; "
@@ -292,21 +354,20 @@ def _answer(
     return None
 
 
+def orphans(store: Store, present: Pointer | None, manifest: Manifest, patience: Patience) -> frozenset[str]:
+    """Name the files that readers knew from earlier versions and that this one does not have."""
+    if present is None or present.version == manifest.version:
+        return frozenset(present.orphans if present else ())
+    names = {*present.orphans, *present.files}
+    if not present.files and present.version:  # a record of an earlier release of this package
+        with contextlib.suppress(errors.DamagedRecord):
+            before = patience.insist(lambda: read_version(store, manifest.dataset, present.version))
+            names |= {file.name for file in before.files} if before else set()
+    return frozenset(names - {file.name for file in manifest.files})
+
+
 def _shows(commit: Commit, manifest: Manifest) -> bool:
     return commit.version == manifest.version
-
-
-def _swap(store: Store, following: Pointer, etag: str) -> None:
-    key, data = pointers.key(following.dataset), pointers.to_bytes(following)
-    if not etag:
-        store.put_if_absent(key, data, content_type=_type_of(key))
-        return
-    try:
-        store.compare_and_swap(key, data, etag=etag)
-    except errors.ObjectMissing as error:
-        raise errors.PublicationError(
-            f"{key} was deleted while it was being moved. Pointers are never deleted: restore it, then run again."
-        ) from error
 
 
 def _type_of(key: str) -> str:

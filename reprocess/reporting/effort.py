@@ -49,8 +49,8 @@ class Tier:
 
     Attributes
     ----------
-    name : str
-        Empty where there are no tiers.
+    tier : int
+        0 is the smallest.
     units, retried : int
         Units whose last attempt was in it, and those of them that took several.
     out_of_memory : int
@@ -59,7 +59,7 @@ class Tier:
         Highest peak of a worker.
     """
 
-    name: str
+    tier: int
     units: int
     retried: int
     out_of_memory: int
@@ -72,7 +72,7 @@ class Retried:
 
     unit: str
     attempts: int
-    tier: str
+    tier: int
     outcome_class: str
 
 
@@ -199,6 +199,7 @@ def measure(
     Parameters
     ----------
     outcomes : sequence of Outcome
+        Those of attempt 0 tell of units that were never tried, and count for nothing here.
     work : mapping of dataset to Tally
         The same outcomes, from `add_up`.
     modes : mapping of dataset to (str, str)
@@ -206,55 +207,56 @@ def measure(
     wall_seconds : float, optional
         Duration of the campaign.
     """
+    ran = [outcome for outcome in outcomes if outcome.attempt]
     stages: defaultdict[str, float] = defaultdict(float)
     for each in work.values():
         for stage, seconds in each.stages.items():
             stages[stage] += seconds
     durations = sorted(work[dataset].seconds for dataset in modes)
-    peak = max(outcomes, key=lambda outcome: (outcome.peak_bytes, outcome.dataset), default=None)
+    peak = max(ran, key=lambda outcome: (outcome.peak_bytes, outcome.dataset), default=None)
     return Effort(
         exposures=len(modes),
-        units=len({outcome.unit for outcome in outcomes}),
-        retried=len({outcome.unit for outcome in outcomes if outcome.attempt > 1}),
-        workers=len({outcome.worker for outcome in outcomes if outcome.worker}),
+        units=len({outcome.unit for outcome in ran}),
+        retried=len({outcome.unit for outcome in ran if outcome.attempt > 1}),
+        workers=len({outcome.worker for outcome in ran if outcome.worker}),
         core_seconds=sum(stages.values()),
         cpu_seconds=sum(each.cpu_seconds for each in work.values()),
         stages=_in_order(stages),
         modes=_mode_efforts(work, modes),
         bins=_bins(durations),
         median_seconds=statistics.median(durations) if durations else 0.0,
-        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
-        bytes_written=sum(outcome.bytes_written for outcome in outcomes),
+        bytes_read=sum(outcome.bytes_read for outcome in ran),
+        bytes_written=sum(outcome.bytes_written for outcome in ran),
         peak_bytes=peak.peak_bytes if peak else 0,
         peak_dataset=plain(peak.dataset) if peak else "",
         wall_seconds=wall_seconds,
-        requests=sum(outcome.requests for outcome in outcomes),
-        attempts=dict(sorted(Counter(outcome.attempt for outcome in outcomes).items())),
-        tiers=_tiers(outcomes),
-        most_retried=_most_retried(outcomes),
+        requests=sum(outcome.requests for outcome in ran),
+        attempts=dict(sorted(Counter(outcome.attempt for outcome in ran).items())),
+        tiers=_tiers(ran),
+        most_retried=_most_retried(ran),
     )
 
 
 def _tiers(outcomes: Iterable[Outcome]) -> tuple[Tier, ...]:
-    members: defaultdict[str, list[Outcome]] = defaultdict(list)
+    members: defaultdict[int, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         members[outcome.tier].append(outcome)
     return tuple(
         Tier(
-            name=plain(name),
+            tier=tier,
             units=len(each),
             retried=sum(outcome.attempt > 1 for outcome in each),
             out_of_memory=sum(outcome.outcome_class == errors.OutOfMemory.outcome_class for outcome in each),
             peak_bytes=max(outcome.peak_bytes for outcome in each),
         )
-        for name, each in sorted(members.items())
+        for tier, each in sorted(members.items())
     )
 
 
 def _most_retried(outcomes: Iterable[Outcome]) -> tuple[Retried, ...]:
     several = sorted((each for each in outcomes if each.attempt > 1), key=lambda each: (-each.attempt, each.unit))
     return tuple(
-        Retried(plain(each.unit), each.attempt, plain(each.tier), plain(each.outcome_class))
+        Retried(plain(each.unit), each.attempt, each.tier, plain(each.outcome_class))
         for each in several[:_MOST_RETRIED]
     )
 

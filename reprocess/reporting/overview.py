@@ -13,9 +13,9 @@ from reprocess.archive.debt import Cause, Debt
 from reprocess.exposure import Outcome
 from reprocess.planning.outline import Outline
 from reprocess.publication import ledger
+from reprocess.reporting.classes import WORKED, is_failure
 from reprocess.reporting.metrics import moment
 from reprocess.reporting.plaintext import table
-from reprocess.reporting.report import WORKED, is_failure
 from reprocess.reporting.wording import plain, size_text
 
 _DAY_S = 86_400

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jinja2
 
-from reprocess.reporting.effort import STAGES, Effort
+from reprocess.planning.pilot import Finding
+from reprocess.reporting import charts, later
+from reprocess.reporting.charts import class_color
+from reprocess.reporting.classes import REMAINDER, TO_DO, is_failure, meaning, rank
+from reprocess.reporting.differences import MAIN
+from reprocess.reporting.effort import Bin
 from reprocess.reporting.plaintext import throughput_text
-from reprocess.reporting.report import REMAINDER, TO_DO, ModeRow, PublishedRow, Summary
+from reprocess.reporting.report import Summary
+from reprocess.reporting.tables import ModeRow, PublishedRow
+from reprocess.reporting.timeline import Timeline
 from reprocess.reporting.wording import duration_text, plain, size_text
 
-_MEANINGS = {
-    "current": "already what the target asks for",
-    "published": "new version, which readers now see",
-    "unchanged": "made again with the same science content; readers keep what they had",
-    "held-back": "new version exists and waits for a decision",
-    "unsupported": "of a kind that stage 1 does not calibrate here",
-    "deferred": "left for a later run by a budget or limit",
-    "cancelled": "not begun, or stopped by request",
-}
-_FAILURES = {
-    "bad-data": "the raw object cannot be used",
-    "raw-replaced": "the raw object is no longer the one planned for",
-    "reference": "a reference file or a rule is missing or damaged",
-    "storage": "the store refused or did not answer",
-    "worker-lost": "the process went away",
-    "publication": "a version of this name exists with other bytes",
-    "overtaken": "readers already see the version of a later plan",
-    "own-error": "a defect of this package",
-    "usage": "the request was wrong",
-}
+_LARGEST = 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_SIZE = slice(16, 24)
 _WIDE = 700
@@ -48,16 +38,6 @@ class Picture:
     dataset: str
     title: str
     png: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of a bar: position and length in percent of the whole, its colour's class and its words."""
-
-    start: float
-    length: float
-    color: str
-    label: str
 
 
 def render(summary: Summary, *, pictures: Sequence[Picture] = ()) -> str:
@@ -74,21 +54,91 @@ def render(summary: Summary, *, pictures: Sequence[Picture] = ()) -> str:
     str
         A whole document, the same for the same arguments.
     """
+    shown = [_figure(each) for each in pictures if _is_png(each.png)]
     return _template().render(
         summary=summary,
-        effort=summary.effort,
-        throughput=throughput_text(summary),
-        classes=[(name, count, _meaning(name), _color(name)) for name, count in summary.classes.items()],
-        closing_bar=_closing_bar(summary),
-        mode_columns=(columns := _mode_columns(summary)),
-        mode_rows=[(row, _mode_cells(row, columns)) for row in summary.modes],
-        stage_colors={stage: _stage_color(stage) for stage in summary.effort.stages},
-        stage_bar=_bar_of_stages(summary.effort.stages, sum(summary.effort.stages.values())),
-        mode_bars=_mode_bars(summary.effort),
-        bin_bars=_bin_bars(summary.effort),
+        ending=summary.ending.sentence,
+        pictures=shown,
+        **_sum(summary),
+        **_work(summary),
+        **_time(summary.timeline),
+        **_changes(summary),
+        **_pilot(summary.pilot),
         published=[(row, _files(row)) for row in summary.published.rows],
-        pictures=[_figure(each) for each in pictures if _is_png(each.png)],
     )
+
+
+def _sum(summary: Summary) -> dict[str, Any]:
+    """Lay out the closing sum."""
+    columns = _mode_columns(summary)
+    return {
+        "classes": [(name, count, meaning(name), class_color(name)) for name, count in summary.classes.items()],
+        "closing_bar": _closing_bar(summary),
+        "mode_columns": columns,
+        "mode_rows": [(row, _mode_cells(row, columns)) for row in summary.modes],
+        "has_money": any(row.name == "money" for row in summary.cost.rows),
+    }
+
+
+def _work(summary: Summary) -> dict[str, Any]:
+    """Lay out what the work took."""
+    effort = summary.effort
+    return {
+        "effort": effort,
+        "throughput": throughput_text(summary),
+        "stage_colors": {stage: charts.stage_color(stage) for stage in effort.stages},
+        "stage_bar": charts.stages(effort.stages, sum(effort.stages.values())),
+        "mode_bars": charts.modes(effort),
+        "bin_bars": charts.histogram(effort.bins),
+    }
+
+
+def _time(line: Timeline | None) -> dict[str, Any]:
+    """Lay out when it was done."""
+    if line is None:
+        return {"line": None}
+    kinds = {charts.kind(name) for slot in line.slots for name in slot.ended}
+    return {
+        "line": line,
+        "throughput_blocks": charts.throughput(line),
+        "throughput_legend": [(name, class_color(name)) for name in sorted(kinds, key=rank)],
+        "worker_blocks": charts.workers(line),
+        "lanes": [(lane, charts.strip(lane)) for lane in line.lanes],
+    }
+
+
+def _changes(summary: Summary) -> dict[str, Any]:
+    """Lay out how the new versions differ."""
+    found = summary.differences
+    return {
+        "main_extension": MAIN,
+        "largest_rows": _LARGEST,
+        "decide": later.decide(summary.archive),
+        "any_reshaped": any(each.reshaped for each in found.extensions),
+        "histograms": [
+            ("Exposures by changed share of pixels", "Changed", _rows(found.changed_bins, _share)),
+            ("Exposures by size of the median difference", "Median, in units of ERR", _rows(found.sigma_bins, _sigma)),
+        ],
+    }
+
+
+def _pilot(found: Finding | None) -> dict[str, Any]:
+    """Lay out what the pilot has shown; its words come from outside."""
+    if found is None:
+        return {}
+    named = [(plain(name), count) for name, count in found.classes.items()]
+    return {"pilot_reason": plain(found.reason), "pilot_classes": named}
+
+
+def _rows(bins: Sequence[Bin], text: Callable[[float], str]) -> list[tuple[str, int, list[charts.Segment]]]:
+    bars = charts.histogram(bins)
+    return [(_range(each, text), each.count, bar) for each, bar in zip(bins, bars, strict=True)]
+
+
+def _range(each: Bin, text: Callable[[float], str]) -> str:
+    if each.stop == 0:
+        return "none"
+    return f"more than {text(each.start)}" if math.isinf(each.stop) else f"up to {text(each.stop)}"
 
 
 @cache
@@ -101,6 +151,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"size": size_text, "duration": duration_text, "number": _number, "percent": _percent}
+    environment.filters |= {"share": _share, "sigma": _sigma, "signed": _signed}
     return environment.get_template("report.html.j2")
 
 
@@ -110,6 +161,19 @@ def _number(value: int) -> str:
 
 def _percent(value: float) -> str:
     return f"{value:.2f}%"
+
+
+def _share(value: float) -> str:
+    """Write a share of pixels in percent; what is not nothing does not look like nothing."""
+    return "0" if not value else f"{100 * value:.3g} %"
+
+
+def _sigma(value: float) -> str:
+    return "0" if not value else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _signed(value: int) -> str:
+    return f"{value:+,}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
 def _files(row: PublishedRow) -> list[tuple[str, int]]:
@@ -144,25 +208,13 @@ def _figure(picture: Picture) -> _Figure:
     return _Figure(plain(picture.dataset), plain(picture.title), uri, width, height)
 
 
-def _meaning(name: str) -> str:
-    return _MEANINGS.get(name) or f"failed: {_FAILURES.get(name, 'see the messages')}"
-
-
-def _color(name: str) -> str:
-    return f"class-{name}" if name in _MEANINGS else "class-failure"
-
-
-def _stage_color(stage: str) -> str:
-    return f"stage-{stage}" if stage in STAGES else "stage-other"
-
-
-def _closing_bar(summary: Summary) -> list[Segment]:
-    parts = [(_color(name), f"{name}: {count:,}", count) for name, count in summary.classes.items() if count]
+def _closing_bar(summary: Summary) -> list[charts.Segment]:
+    parts = [(class_color(name), f"{name}: {count:,}", count) for name, count in summary.classes.items() if count]
     rest = [
-        (_color("deferred"), f"{TO_DO}: {summary.to_do:,}", summary.to_do),
+        ("class-to-do", f"{TO_DO}: {summary.to_do:,}", summary.to_do),
         ("class-failure", REMAINDER, summary.remainder.total),
     ]
-    return _segments([*parts, *rest])
+    return charts.segments([*parts, *rest])
 
 
 def _mode_columns(summary: Summary) -> list[str]:
@@ -179,30 +231,4 @@ def _mode_cells(row: ModeRow, columns: Sequence[str]) -> list[int]:
 
 
 def _column(name: str) -> str:
-    return name if name in _MEANINGS or name in (TO_DO, REMAINDER) else "failed"
-
-
-def _bar_of_stages(stages: Mapping[str, float], whole: float) -> list[Segment]:
-    return _segments([(_stage_color(name), f"{name}: {duration_text(s)}", s) for name, s in stages.items()], whole)
-
-
-def _mode_bars(effort: Effort) -> list[list[Segment]]:
-    longest = max((mode.seconds for mode in effort.modes), default=0.0)
-    return [_bar_of_stages(mode.stages, longest) for mode in effort.modes]
-
-
-def _bin_bars(effort: Effort) -> list[list[Segment]]:
-    most = max((each.count for each in effort.bins), default=0)
-    return [_segments([("stage-calibrate", f"{each.count:,}", each.count)], most) for each in effort.bins]
-
-
-def _segments(parts: Sequence[tuple[str, str, float]], whole: float | None = None) -> list[Segment]:
-    total = sum(value for *_, value in parts) if whole is None else whole
-    segments: list[Segment] = []
-    start = 0.0
-    for color, label, value in parts:
-        length = 100 * value / total if total else 0.0
-        if length > 0:
-            segments.append(Segment(start, length, color, label))
-        start += length
-    return segments
+    return name if not is_failure(name) or name in (TO_DO, REMAINDER) else "failed"

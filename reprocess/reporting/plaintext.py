@@ -5,16 +5,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from reprocess.reporting.report import TO_DO, ModeRow, ReasonRow, Summary
-from reprocess.reporting.wording import duration_text, size_text
+from reprocess.reporting.classes import TO_DO
+from reprocess.reporting.cost import CostRow
+from reprocess.reporting.report import Summary
+from reprocess.reporting.tables import ModeRow, ReasonRow
+from reprocess.reporting.wording import duration_text, plain, size_text
 
 _WIDTH = 110
 _CELL = 60
+_LARGEST = 10
 
 
 def render(summary: Summary) -> str:
     """Write a summary as text of about 110 columns, ending with a newline; the lines hold no control characters."""
-    parts = (_header, _closing, _modes, _reasons, _published, _problems, _effort, _again)
+    parts = (_header, _closing, _pilot, _modes, _reasons, _published, _problems, _differences, _effort, _cost, _left)
     blocks = ("\n".join(part(summary)) for part in parts)
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -37,11 +41,22 @@ def _closing(summary: Summary) -> Iterator[str]:
     shown = {name: count for name, count in summary.classes.items() if count}
     rest = ("remainder", remainder.total) if not summary.to_do else (TO_DO, summary.to_do)
     yield from table([[name, f"{count:,}"] for name, count in [*shown.items(), rest]], right=(1,))
-    if summary.to_do:
-        yield "  The campaign has not ended."
+    if summary.where:
+        yield f"  {summary.not_selected:,} more were not selected by --where {summary.where}"
+    if summary.to_do or not summary.ending.is_plain:
+        yield from _wrap(summary.ending.sentence, indent="  ")
     if remainder.total:
         yield f"  THE SUM DOES NOT CLOSE. Without exactly one class ({remainder.extent}):"
         yield from (f"    {dataset}" for dataset in remainder.rows)
+
+
+def _pilot(summary: Summary) -> Iterator[str]:
+    found = summary.pilot
+    if found is None or not found.datasets:
+        return
+    classes = ", ".join(f"{plain(name)} {count:,}" for name, count in found.classes.items())
+    yield f"Pilot: {'passed' if found.passed else 'not passed'}; {len(found.datasets):,} exposures ({classes})"
+    yield from _wrap(plain(found.reason), indent="  ")
 
 
 def _modes(summary: Summary) -> Iterator[str]:
@@ -122,10 +137,43 @@ def throughput_text(summary: Summary) -> str:
     return f"{text}, {effort.exposures_per_hour:,.1f} per hour ({duration_text(effort.wall_seconds)} in all)"
 
 
-def _again(summary: Summary) -> Iterator[str]:
-    if summary.failed or not summary.closes:
-        yield "Go on with this plan, or try again what failed:" if summary.failed else "Go on with this plan:"
-        yield f"  {summary.command}"
+def _differences(summary: Summary) -> Iterator[str]:
+    found = summary.differences
+    if not found.compared:
+        return
+    verdicts = ", ".join(f"{name} {count:,}" for name, count in found.verdicts.items())
+    yield f"Compared with what readers had: {found.compared:,} ({verdicts})"
+    rows = [
+        [each.dataset, each.verdict, f"{100 * each.changed:.3g} %", f"{each.median_sigma:.3g}", f"{each.mad_sigma:.3g}"]
+        for each in found.largest[:_LARGEST]
+    ]
+    yield from table(rows, head=("largest changes", "verdict", "pixels", "median/ERR", "MAD/ERR"), right=(2, 3, 4))
+
+
+def _cost(summary: Summary) -> Iterator[str]:
+    cost = summary.cost
+    if not cost.planned or not cost.rows or not summary.effort.units:
+        return
+    yield f"Cost against forecast: {cost.done:,} of {cost.planned:,} exposures"
+    rows = [_cost_cells(row) for row in cost.rows if row.forecast]
+    yield from table(rows, head=("", "so far", "forecast", "from least to most", ""), right=(1, 2, 3))
+
+
+def _cost_cells(row: CostRow) -> list[str]:
+    told = row.forecast
+    said = [row.text(told.expected), f"{row.text(told.low)} to {row.text(told.high)}"] if told else ["", ""]
+    words = {"more": "more than forecast", "less": "less than forecast", "within": "as forecast"}
+    return [row.name, row.text(row.actual), *said, words.get(row.verdict, "")]
+
+
+def _left(summary: Summary) -> Iterator[str]:
+    if not summary.later:
+        yield "What is left: nothing. A later run of this plan would do no work."
+        return
+    yield "What is left"
+    for step in summary.later:
+        yield from _wrap(f"{step.count:,} {step.words}{':' if step.command else '.'}", indent="  ")
+        yield from (f"    {line}" for line in step.command.splitlines())
 
 
 def _pairs(*pairs: tuple[str, str]) -> Iterator[str]:

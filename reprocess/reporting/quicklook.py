@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from reprocess import errors
+from reprocess.exposure import Band
 
 Color = tuple[int, int, int]
 
@@ -26,6 +27,7 @@ DO_NOT_USE = 1
 
 _SIDE = 512
 _SIDE_BESIDE = 400
+_BAND_PIXELS = 1 << 18
 _ENLARGE_BELOW = 256
 _MARGIN = 16
 _GAP = 16
@@ -83,6 +85,18 @@ class QuickLook:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Two versions of one image and their difference, averaged over the same blocks; NaN where unusable.
+
+    All three are of shape (row, column), in DN/s.
+    """
+
+    old: NDArray[np.float32]
+    new: NDArray[np.float32]
+    difference: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Panel:
     label: str
     indices: NDArray[np.uint8]
@@ -128,7 +142,14 @@ def shrink(
     usable = np.isfinite(image)
     if dq is not None:
         usable &= (dq & DO_NOT_USE) == 0
-    step = max(1, math.ceil(max(image.shape) / side))
+    return _average(image, usable, _step(image.shape, side))
+
+
+def _step(shape: Sequence[int], side: int) -> int:
+    return max(1, math.ceil(max(shape) / side))
+
+
+def _average(image: NDArray[np.floating], usable: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
     values = np.where(usable, image, 0)
     # The order of these additions is fixed, which that of a library's reduction along an axis is not.
     total, count, pixels = (_add_blocks(each, step) for each in (values, usable, np.ones_like(usable)))
@@ -143,6 +164,35 @@ def _add_blocks(image: NDArray[np.floating] | NDArray[np.bool_], step: int) -> N
             part = image[row::step, column::step]
             total[: part.shape[0], : part.shape[1]] += part
     return total
+
+
+def pair(
+    shape: tuple[int, int],
+    read: Callable[[Band], tuple[NDArray[np.floating], NDArray[np.floating]]],
+    *,
+    side: int = _SIDE_BESIDE,
+) -> Pair:
+    """Average two versions of an image, some rows at a time.
+
+    Differences are taken before blocks are averaged, so that a pixel unusable in either version counts in neither.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (row, column) of both.
+    read : callable
+        Returns the rows of a band of the old and of the new image, NaN where a pixel is unusable.
+    side : int
+        Longest side of the result, in pixels.
+    """
+    step = _step(shape, side)
+    height = step * max(1, _BAND_PIXELS // (step * max(1, shape[1])))
+    parts: list[tuple[NDArray[np.float32], ...]] = []
+    for start in range(0, shape[0], height):
+        old, new = read(Band(start, min(start + height, shape[0])))
+        images = (old, new, np.subtract(new, old, dtype=np.float64))
+        parts.append(tuple(_average(image, np.isfinite(image), step) for image in images))
+    return Pair(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
 
 def render(look: QuickLook) -> bytes:
@@ -167,22 +217,26 @@ def render(look: QuickLook) -> bytes:
             f"{look.dataset}: the old image has shape {look.old.shape}, the new one {look.new.shape}. "
             "Draw the new one alone."
         )
-    return _encode(_compose(look, _panels(look)))
+    return _encode(_compose(look.dataset, look.title, _panels(look)))
 
 
 def _panels(look: QuickLook) -> list[_Panel]:
     if look.old is None:
         new = _enlarge(shrink(look.new))
         return [_rate_panel("rate", new, _stretch(new))]
-    # Differences are taken before blocks are averaged, so that a pixel unusable in either version counts in neither.
-    difference = shrink(np.subtract(look.new, look.old, dtype=np.float64), side=_SIDE_BESIDE)
-    old, new = (_enlarge(shrink(image, side=_SIDE_BESIDE)) for image in (look.old, look.new))
+    old, new = look.old, look.new
+    return _pair_panels(pair((new.shape[0], new.shape[1]), lambda band: (old[band.rows], new[band.rows])))
+
+
+def render_pair(dataset: str, title: str, images: Pair) -> bytes:
+    """Draw two versions that were averaged already, and their difference; see `render`."""
+    return _encode(_compose(dataset, title, _pair_panels(images)))
+
+
+def _pair_panels(images: Pair) -> list[_Panel]:
+    old, new, difference = map(_enlarge, (images.old, images.new, images.difference))
     stretch = _stretch(new)
-    return [
-        _rate_panel("old", old, stretch),
-        _rate_panel("new", new, stretch),
-        _difference_panel(_enlarge(difference)),
-    ]
+    return [_rate_panel("old", old, stretch), _rate_panel("new", new, stretch), _difference_panel(difference)]
 
 
 def _rate_panel(label: str, image: NDArray[np.float32], stretch: _Stretch) -> _Panel:
@@ -236,16 +290,14 @@ def _enlarge(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _compose(look: QuickLook, panels: Sequence[_Panel]) -> Image.Image:
+def _compose(dataset: str, title: str, panels: Sequence[_Panel]) -> Image.Image:
     rows, columns = panels[0].indices.shape
     cell = max(columns, _ENLARGE_BELOW)
     width = 2 * _MARGIN + len(panels) * cell + (len(panels) - 1) * _GAP
     top = _MARGIN + 2 * _TITLE_ROW + 6
     canvas = np.zeros((top + _LABEL_ROW + rows + _SCALE_ROW, width), np.uint8)
-    _write(
-        canvas, look.dataset, x=_MARGIN, y=_MARGIN - 2, size=_title_size(look.dataset, width), room=width - 2 * _MARGIN
-    )
-    _write(canvas, look.title, x=_MARGIN, y=_MARGIN + _TITLE_ROW, base=_QUIET_BASE, room=width - 2 * _MARGIN)
+    _write(canvas, dataset, x=_MARGIN, y=_MARGIN - 2, size=_title_size(dataset, width), room=width - 2 * _MARGIN)
+    _write(canvas, title, x=_MARGIN, y=_MARGIN + _TITLE_ROW, base=_QUIET_BASE, room=width - 2 * _MARGIN)
     for number, panel in enumerate(panels):
         _place(canvas, panel, x=_MARGIN + number * (cell + _GAP), y=top, width=cell)
     picture = Image.fromarray(canvas)

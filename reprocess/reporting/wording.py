@@ -28,3 +28,11 @@ def duration_text(seconds: float) -> str:
 
 def _three_digits(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def rate_text(per_second: float) -> str:
+    """Write how often something happens, in the unit that gives a number from 1 on where there is one."""
+    for name, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        if per_second * seconds >= 1 or name == "h":
+            return f"{_three_digits(per_second * seconds)}/{name}"
+    raise AssertionError

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from reprocess.storage.body import Body, size
 from reprocess.storage.store import Blob, Buffer, ByteRange, RangeRequest, Stamp, Store
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class CountingStore(Store):
         self._read("get_ranges", sum(view.nbytes for view in views))
         return views
 
+    def fill(self, key: str, start: int, targets: Sequence[Buffer], *, etag: str = "") -> None:
+        self._count("fill")
+        self._store.fill(key, start, targets, etag=etag)
+        self._read("fill", sum(memoryview(target).nbytes for target in targets))
+
     def sweep(
         self, requests: Iterable[RangeRequest], *, concurrency: int = 64
     ) -> Iterator[tuple[RangeRequest, Blob | Exception]]:
@@ -88,8 +94,8 @@ class CountingStore(Store):
         self._count("put", len(data))
         return self._store.put(key, data, content_type=content_type)
 
-    def put_if_absent(self, key: str, data: Buffer, *, sha256: str = "", content_type: str = "") -> Stamp:
-        self._count("put_if_absent", len(data))
+    def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
+        self._count("put_if_absent", size(data))
         return self._store.put_if_absent(key, data, sha256=sha256, content_type=content_type)
 
     def upload_if_absent(self, key: str, parts: Iterable[Buffer], *, sha256: str = "", content_type: str = "") -> Stamp:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from reprocess import errors
 from reprocess.storage import keys, sweeps
 from reprocess.storage import ranges as extents
+from reprocess.storage.body import Body, pieces
 from reprocess.storage.store import Blob, Buffer, ByteRange, RangeRequest, Stamp, Store, iso
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ class LocalStore(Store):
         with self._door(key), self._aside(key, [data]) as part, self._lock(key):
             return self._replace(key, part)
 
-    def put_if_absent(self, key: str, data: Buffer, *, sha256: str = "", content_type: str = "") -> Stamp:
-        return self.upload_if_absent(key, [data], sha256=sha256)
+    def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
+        return self.upload_if_absent(key, pieces(data), sha256=sha256)
 
     def upload_if_absent(self, key: str, parts: Iterable[Buffer], *, sha256: str = "", content_type: str = "") -> Stamp:
         with self._door(key), self._aside(key, parts, sha256=sha256, durable=True) as part:

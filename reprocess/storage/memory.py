@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from reprocess import errors
 from reprocess.storage import keys, sweeps
 from reprocess.storage import ranges as extents
+from reprocess.storage.body import Body, pieces
 from reprocess.storage.store import Blob, Buffer, ByteRange, RangeRequest, Stamp, Store, iso
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class MemoryStore(Store):
         with self._space.lock:
             return _stamp(key, self._space.write(self._full(key), bytes(data)))
 
-    def put_if_absent(self, key: str, data: Buffer, *, sha256: str = "", content_type: str = "") -> Stamp:
-        body = bytes(data)
+    def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
+        body = b"".join(pieces(data))
         digest = hashlib.sha256(body).hexdigest()
         if sha256 and sha256 != digest:
             raise errors.ChecksumMismatch(f"{self.url}/{key}: SHA-256 is {digest}, not {sha256} as declared.")

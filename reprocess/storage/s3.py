@@ -9,32 +9,37 @@ import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import InvalidPathError
 
 from reprocess import errors
+from reprocess.storage import body as bodies
 from reprocess.storage import keys, s3_errors, s3_loop, s3_upload
 from reprocess.storage import ranges as extents
+from reprocess.storage.body import Body
 from reprocess.storage.s3_clients import Clients, Options, clients
-from reprocess.storage.store import Blob, Buffer, ByteRange, RangeRequest, Stamp, Store, iso
+from reprocess.storage.store import FILL_BYTES, Blob, Buffer, ByteRange, RangeRequest, Scatter, Stamp, Store, iso
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
 _GAP_BYTES = 2**20
 """Reading through a gap of this size costs about as much as another request."""
-_REQUEST_BYTES = 16 * 2**20
+_REQUEST_BYTES = 96 * 2**20
+"""The five planes of a full frame, which are read together, fit into one request."""
 _PIECE_BYTES = 8 * 2**20
+_CHUNK_BYTES = 2**20
 _AT_ONCE = 16
 _SINGLE_PUT_LIMIT = 5 * 10**9
 _EMPTY_SIZE = re.compile(r"status code: 416|InvalidRange")
 _CONFLICT_PAUSES_S = (0.01, 0.05, 0.2, 1.0)
 _TYPE = "application/octet-stream"
+Out = TypeVar("Out")
 
 _log = logging.getLogger(__name__)
 
@@ -85,13 +90,18 @@ class S3Store(Store):
         return views
 
     async def _extents(self, use: Clients, key: str, wanted: Sequence[extents.Extent], etag: str) -> list[memoryview]:
-        pieces = [extents.cut(extent.start, extent.end, _REQUEST_BYTES) for extent in wanted]
-        calls = [partial(self._exactly, use, key, start, end, etag) for start, end in itertools.chain(*pieces)]
-        found = await s3_loop.gather(calls, concurrency=_AT_ONCE)
-        if len({stamp.etag for _, stamp in found}) > 1:
+        buffers = [bytearray(extent.end - extent.start) for extent in wanted]
+        calls = [
+            partial(_without_conflict, partial(self._pour, use, key, piece, piece[0] - extent.start, [buffer], etag))
+            for extent, buffer in zip(wanted, buffers, strict=True)
+            for piece in extents.cut(extent.start, extent.end, _REQUEST_BYTES)
+        ]
+        self._check_one_version(key, await s3_loop.gather(calls, concurrency=_AT_ONCE))
+        return [memoryview(buffer) for buffer in buffers]
+
+    def _check_one_version(self, key: str, stamps: Sequence[Stamp]) -> None:
+        if len({stamp.etag for stamp in stamps}) > 1:
             raise errors.PreconditionFailed(f"{self.url}/{key} was replaced while it was read. Read it again.")
-        answers = iter(data for data, _ in found)
-        return [_joined(list(itertools.islice(answers, len(cuts)))) for cuts in pieces]
 
     async def _exactly(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
         data, stamp = await self._piece(use, key, start, end, etag)
@@ -99,14 +109,40 @@ class S3Store(Store):
             raise extents.past_end(f"{self.url}/{key}", start, end, stamp.size)
         return data, stamp
 
-    async def _piece(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
-        for pause_s in _CONFLICT_PAUSES_S:
+    def fill(self, key: str, start: int, targets: Sequence[Buffer], *, etag: str = "") -> None:
+        size, use = Scatter(targets).size, self._clients
+        extents.check([ByteRange(start, size)], f"{self.url}/{key}")
+        calls = [
+            partial(_without_conflict, partial(self._pour, use, key, piece, piece[0] - start, targets, etag))
+            for piece in extents.cut(start, start + size, FILL_BYTES)
+        ]
+        self._check_one_version(key, s3_loop.run(s3_loop.gather(calls, concurrency=_AT_ONCE)) if calls else [])
+
+    async def _pour(
+        self, use: Clients, key: str, piece: tuple[int, int], place: int, targets: Sequence[Buffer], etag: str
+    ) -> Stamp:
+        """Read a piece into its place as it comes; bodies of this size are not to be held a second time."""
+        scatter = Scatter(targets)
+        options: Any = {"range": piece} | ({"if_match": etag} if etag else {})
+        stop = place + piece[1] - piece[0]
+        with s3_errors.door(self.url, key):
             try:
-                return await self._attempt(use, key, start, end, etag)
-            except errors.CommitConflict:
-                # Ceph says so to readers of an object that is being replaced.
-                await asyncio.sleep(pause_s)
-        return await self._attempt(use, key, start, end, etag)
+                answer = await obstore.get_async(use.data, self._full(key), options=options)
+            except obstore.exceptions.GenericError as error:
+                if not _EMPTY_SIZE.search(str(error)):
+                    raise
+                size = (await obstore.head_async(use.data, self._full(key)))["size"]
+                raise extents.past_end(f"{self.url}/{key}", *piece, size) from error
+            stamp = _stamp(key, answer.meta)
+            async for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
+                scatter.put(place, memoryview(chunk))
+                place += len(chunk)
+        if place < stop:
+            raise extents.past_end(f"{self.url}/{key}", *piece, stamp.size)
+        return stamp
+
+    async def _piece(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
+        return await _without_conflict(partial(self._attempt, use, key, start, end, etag))
 
     async def _attempt(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
         """Read the bytes that are there between `start` and `end`."""
@@ -244,7 +280,7 @@ class S3Store(Store):
             )
         return Stamp(key, view.nbytes, answer["e_tag"] or "")
 
-    def put_if_absent(self, key: str, data: Buffer, *, sha256: str = "", content_type: str = "") -> Stamp:
+    def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
         try:
             return self._commit(key, data, sha256, content_type, IfNoneMatch="*")
         except errors.PreconditionFailed as error:
@@ -253,18 +289,17 @@ class S3Store(Store):
     def compare_and_swap(self, key: str, data: Buffer, *, etag: str) -> Stamp:
         return self._commit(key, data, "", "", IfMatch=self._needed(key, etag))
 
-    def _commit(self, key: str, data: Buffer, sha256: str, content_type: str, **condition: str) -> Stamp:
-        path, body = self._full(key), _body(data)
-        if len(body) > _SINGLE_PUT_LIMIT:
-            raise errors.StorageError(
-                f"{self.url}/{key}: {len(body)} bytes are too many for one request. Upload parts."
-            )
-        digest = sha256 or hashlib.sha256(body).hexdigest()
+    def _commit(self, key: str, data: Body, sha256: str, content_type: str, **condition: str) -> Stamp:
+        path, length = self._full(key), bodies.size(data)
+        if length > _SINGLE_PUT_LIMIT:
+            raise errors.StorageError(f"{self.url}/{key}: {length} bytes are too many for one request. Upload parts.")
+        digest = sha256 or _digest(data)
         with s3_errors.door(self.url, key):
             answer = self._clients.commit.put_object(
                 Bucket=self._bucket,
                 Key=path,
-                Body=body,
+                # A small body goes along with the header; for a large one the client first asks if it is wanted.
+                Body=b"".join(bodies.pieces(data)) if length <= _CHUNK_BYTES else bodies.BodyReader(data),
                 ContentType=content_type or _TYPE,
                 # Without the name of the algorithm some servers take wrong bytes.
                 ChecksumAlgorithm="SHA256",
@@ -272,18 +307,18 @@ class S3Store(Store):
                 Metadata={"sha256": digest},
                 **condition,
             )
-        return Stamp(key, len(body), answer["ETag"], _answered(answer))
+        return Stamp(key, length, answer["ETag"], _answered(answer))
 
     def upload_if_absent(self, key: str, parts: Iterable[Buffer], *, sha256: str = "", content_type: str = "") -> Stamp:
-        bodies = s3_upload.packed(parts)
-        first = next(bodies)
-        second = next(bodies, None)
+        packed = s3_upload.packed(parts)
+        first = next(packed)
+        second = next(packed, None)
         if second is None:
             return self._small(key, first, sha256, content_type)
         self._check_free(key)
         upload = self._begin(key, sha256, content_type)
         with s3_upload.aborted_on_failure(upload):
-            sent, size = s3_upload.send_all(upload, itertools.chain([first, second], bodies), sha256)
+            sent, size = s3_upload.send_all(upload, itertools.chain([first, second], packed), sha256)
             try:
                 answer = upload.complete(sent)
             except errors.PreconditionFailed as error:
@@ -344,20 +379,25 @@ class S3Store(Store):
         return keys.join(self._prefix, keys.check_key(key, self.url))
 
 
+async def _without_conflict(attempt: Callable[[], Awaitable[Out]]) -> Out:
+    """Attempt a read again that meets a conflict: Ceph says so to readers of an object that is being replaced."""
+    for pause_s in _CONFLICT_PAUSES_S:
+        try:
+            return await attempt()
+        except errors.CommitConflict:
+            await asyncio.sleep(pause_s)
+    return await attempt()
+
+
 def _stamp(key: str, meta: Any) -> Stamp:  # noqa: ANN401 (a dictionary of obstore)
     return Stamp(key, meta["size"], meta["e_tag"] or "", iso(meta["last_modified"]))
 
 
-def _joined(pieces: Sequence[memoryview]) -> memoryview:
-    return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-
-
-def _body(data: Buffer) -> bytes | bytearray:
-    """Give boto3 what it takes, without a copy where that is possible."""
-    if not isinstance(data, memoryview):
-        return data
-    whole = data.obj
-    return whole if isinstance(whole, bytes | bytearray) and len(whole) == data.nbytes else data.tobytes()
+def _digest(data: Body) -> str:
+    digest = hashlib.sha256()
+    for piece in bodies.pieces(data):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _answered(answer: Any) -> str:  # noqa: ANN401 (a dictionary of boto3)

@@ -108,12 +108,15 @@ def _clients(bucket: str, options: Options) -> Clients:
         if not options.anonymous and session.get_credentials() is None:
             raise s3_errors.denied(url, "no credentials")
         control = _boto(session, region, options, _ATTEMPTS)
-        commit = _boto(session, region, options, 1)
+        # What is committed has its checksum declared in a header, which is signed: no need to digest it once more.
+        commit = _boto(session, region, options, 1, signed_payload=False)
         config = _data_config(bucket, region, options, session, control.meta.endpoint_url)
         return Clients(DataStore(**config), control, commit, config)
 
 
-def _boto(session: boto3.Session, region: str, options: Options, attempts: int) -> Any:  # noqa: ANN401
+def _boto(
+    session: boto3.Session, region: str, options: Options, attempts: int, *, signed_payload: bool = True
+) -> Any:  # noqa: ANN401
     config = Config(
         signature_version=UNSIGNED if options.anonymous else "s3v4",
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -121,12 +124,14 @@ def _boto(session: boto3.Session, region: str, options: Options, attempts: int) 
         read_timeout=_READ_S,
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
+        s3=None if signed_payload else {"payload_signing_enabled": False},
     )
     client = _made(session, region, options, config)
     if _is_amazon(client.meta.endpoint_url):
         return client
     # Only Amazon answers for every bucket under a name of its own.
-    return _made(session, region, options, config.merge(Config(s3={"addressing_style": "path"})))
+    by_path: Any = {**(config.s3 or {}), "addressing_style": "path"}
+    return _made(session, region, options, config.merge(Config(s3=by_path)))
 
 
 def _made(session: boto3.Session, region: str, options: Options, config: Config) -> Any:  # noqa: ANN401

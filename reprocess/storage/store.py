@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reprocess import errors
+from reprocess.storage.body import Body, Buffer
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
-Buffer = bytes | bytearray | memoryview
+FILL_BYTES = 48 * 2**20
+"""What `Store.fill` reads in one request: full frames of ten groups take two, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,30 @@ class RangeRequest:
     etag: str = ""
 
 
+class Scatter:
+    """Writable buffers that are filled like a single one.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of all of them.
+    """
+
+    def __init__(self, targets: Sequence[Buffer]) -> None:
+        self._targets = [memoryview(target).cast("B") for target in targets if len(target)]
+        self.size = sum(map(len, self._targets))
+
+    def put(self, offset: int, data: Buffer) -> None:
+        """Copy bytes to a place that counts from the beginning of the first buffer."""
+        view = memoryview(data)
+        for target in self._targets:
+            if offset < len(target) and view:
+                count = min(len(view), len(target) - offset)
+                target[offset : offset + count] = view[:count]
+                view, offset = view[count:], offset + count
+            offset -= len(target)
+
+
 def iso(moment: datetime) -> str:
     """Write a time as ISO 8601 in UTC with milliseconds, so that later times sort later."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -88,6 +114,17 @@ class Store(abc.ABC):
 
         Raises `Truncated` never: a range past the end raises `errors.StorageError` naming key, range and size.
         """
+
+    def fill(self, key: str, start: int, targets: Sequence[Buffer], *, etag: str = "") -> None:
+        """Read the bytes from `start` on into buffers, one after the other, until all of them are full.
+
+        For large stretches: hardly more than the buffers is held, and nothing is put together from pieces afterwards.
+        Otherwise as `get_ranges`. After a failure the buffers hold anything.
+        """
+        scatter = Scatter(targets)
+        for first in range(0, scatter.size, FILL_BYTES):
+            piece = ByteRange(start + first, min(FILL_BYTES, scatter.size - first))
+            scatter.put(first, self.get_ranges(key, [piece], etag=etag)[0])
 
     @abc.abstractmethod
     def sweep(
@@ -129,9 +166,10 @@ class Store(abc.ABC):
         """Write an object, whatever was there: for what may be overwritten (reports, staging)."""
 
     @abc.abstractmethod
-    def put_if_absent(self, key: str, data: Buffer, *, sha256: str = "", content_type: str = "") -> Stamp:
+    def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
         """Write an object in one request if its key is free, else raise `AlreadyExists`. One attempt: no hidden retry.
 
+        Bytes in several buffers are sent as they are; they need not be put together first.
         `sha256` (hexadecimal) is declared to the store, which refuses other bytes; it is computed when empty, and it is
         kept with the object as metadata ``sha256``, see `digest`. At most 5 GB. `StorageUnavailable` means that it is
         unknown whether the write took effect; the `modified` of the stamp is the store's time of the write.

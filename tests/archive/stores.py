@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 
+from reprocess.formats import records
 from reprocess.storage.memory import MemoryStore
 from tests.formats import files
 
@@ -63,3 +65,20 @@ def fill(store, datasets, **options):
     data = files.uncal(**options)
     for name in datasets:
         store.put(raw_key(name), data)
+
+
+def manifest(pointer, **changes):
+    """The manifest of the version that a pointer record shows, with a rate file of one byte."""
+    words = ("dataset", "version", "software", "context", "raw", "fingerprint")
+    files = [{"name": f"{pointer['dataset']}_rate.fits", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}]
+    said = {**{word: pointer[word] for word in words}, "files": files, **changes}
+    return records.dumps("manifest", 1, {word: value for word, value in said.items() if value is not None})
+
+
+def publish(store, pointer):
+    """Leave a version and its pointer as a publication does."""
+    place = f"products/{pointer['dataset']}/{pointer['version']}/"
+    store.put(f"{place}{pointer['dataset']}_rate.fits", b"x")
+    store.put(f"{place}manifest.json", manifest(pointer))
+    digest = hashlib.sha256(manifest(pointer)).hexdigest()
+    store.put(f"pointers/{pointer['dataset']}.json", records.dumps("pointer", 1, {"manifest": digest, **pointer}))

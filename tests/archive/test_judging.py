@@ -7,13 +7,12 @@ import pytest
 from astropy.io import fits
 
 from reprocess import errors
-from reprocess.archive import fingerprint, keys, scan
+from reprocess.archive import fingerprint, scan
 from reprocess.archive.context import load_context
 from reprocess.archive.judging import resolve_parameters, survey
 from reprocess.calibration import detector1
-from reprocess.formats import records
 from reprocess.target import Target
-from tests.archive import small_rules
+from tests.archive import small_rules, stores
 from tests.archive.stores import CountingStore, dataset, fill, raw_key
 from tests.formats import files
 
@@ -52,9 +51,7 @@ class World:
             "equivalents": [],
             "history": [],
         }
-        self.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
-        for key in keys.needed(judgement.entry.dataset, "v-1"):
-            self.archive.put(key, b"x")
+        stores.publish(self.archive, record)
 
 
 def step(name, **parameters):

@@ -1,6 +1,7 @@
 """Partitions as Parquet."""
 
 import io
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -89,7 +90,7 @@ class TestPointers:
         said = {
             **{"version": "v-2", "software": "0.1", "context": "jwst_0541.pmap", "recipe": "[]", "left": ("v-1",)},
             **{"raw": {"location": "s3://r", "key": "k", "size": 5, "etag": "e"}, "equivalents": ("q", "r")},
-            "created": "2026-01-01T00:00:00.000",
+            **{"created": "2026-01-01T00:00:00.000", "manifest": "aa", "compared": "bb", "damage": "it lies"},
         }
         pointers = [
             Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', **said),
@@ -98,6 +99,16 @@ class TestPointers:
         ]
 
         assert partition.pointers_from_parquet(partition.pointers_to_parquet(pointers), name="p") == pointers
+
+    def test_what_a_judgement_does_not_need(self):
+        """Columns that only scans need can be left unread; their values are empty then."""
+        made = Pointer("a", "s3://x", "pointers/a.json", 3, '"1"', manifest="aa", compared="bb", damage="it lies")
+        data = partition.pointers_to_parquet([made])
+
+        table = partition.read_table(data, name="p", without=partition.UNJUDGED)
+
+        assert not set(partition.UNJUDGED) & set(table.column_names)
+        assert partition.pointers(table) == [replace(made, manifest="", compared="")]
 
     def test_of_an_earlier_scan(self):
         """Pointers of a partition that does not tell their creation are read; it is unknown."""

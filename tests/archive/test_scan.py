@@ -1,17 +1,19 @@
 """Scans, and the catalogue that they leave."""
 
+import json
+
 import numpy as np
 import pytest
 
 from reprocess import errors
-from reprocess.archive import catalogue, fingerprint, keys, scan
+from reprocess.archive import catalogue, fingerprint, scan
 from reprocess.archive.keys import KeyPattern
 from reprocess.formats import records
 from reprocess.simulation import level1b
 from reprocess.simulation.options import SimulationOptions
 from reprocess.simulation.schedule import schedule
 from reprocess.storage.locate import open_store
-from tests.archive.stores import CountingStore, dataset, fill, raw_key
+from tests.archive.stores import CountingStore, dataset, fill, manifest, publish, raw_key
 from tests.formats import files
 
 
@@ -29,13 +31,72 @@ RAW = {"location": "s3://r", "key": "k", "size": 5, "etag": "e"}
 CHAIN = fingerprint.to_record(fingerprint.fingerprint(RAW, (), {}, {}))
 
 
+def record(name, version="v-1", **changes):
+    """A pointer record of a version of ours."""
+    said = {"dataset": name, "version": version, "software": "1", "context": "c", "raw": RAW, "fingerprint": CHAIN}
+    return {**said, "equivalents": [], "history": [], **changes}
+
+
+def damaged(done):
+    """Pointers whose version is not whole, by dataset."""
+    every = [one for program in done.catalogue.programs for one in done.catalogue.pointers(program).values()]
+    return {one.dataset: one for one in every if one.missing or one.damage}
+
+
+def _edited(**changes):
+    def edit(archive, pointer, place):
+        archive.put(place + "manifest.json", manifest(pointer, **changes))
+
+    return edit
+
+
+def _written(name, data):
+    return lambda archive, pointer, place: archive.put(place + name.format(pointer["dataset"]), data)
+
+
+def _file(**changes):
+    def edit(archive, pointer, place):
+        (file,) = json.loads(manifest(pointer))["files"]
+        archive.put(place + "manifest.json", manifest(pointer, files=[{**file, **changes}]))
+
+    return edit
+
+
+LIES = {
+    "digest": (_file(sha256="0" * 64), "is not the one that was published"),
+    "size": (_file(size=2), "_rate.fits has 2 bytes, and it has 1"),
+    "file with another size": (_written("{}_rate.fits", b"xyz"), "_rate.fits has 1 bytes, and it has 3"),
+    "file that is gone": (_file(name="other.fits"), "lists other.fits, which is gone"),
+    "no rate": (_edited(files=[]), "does not list"),
+    "no files": (_edited(files=None), "no usable list of files"),
+    "files that are none": (_edited(files=[5]), "no usable list of files"),
+    "size that is none": (_file(size="1"), "no usable list of files"),
+    "dataset": (_edited(dataset=dataset(9)), f"names the dataset '{dataset(9)}', not '{dataset(2)}'"),
+    "version": (_edited(version="v-7"), "names the version 'v-7', not 'v-1'"),
+    "software": (_edited(software="9"), "names the software '9', not '1'"),
+    "raw": (_edited(raw={**RAW, "size": 6}), "another Level 1b object"),
+    "raw that is none": (_edited(raw=7), "another Level 1b object"),
+    "fingerprint": (_edited(fingerprint=[]), "another fingerprint"),
+    "more": (_edited(note="by hand"), "is not the one that was published"),
+    "other record": (_written("manifest.json", records.dumps("pointer", 1, {})), "kind 'pointer'"),
+    "other schema": (_written("manifest.json", records.dumps("manifest", 7, {})), "schema 7"),
+    "other JSON": (_written("manifest.json", b"[1, 2]"), "does not say its kind"),
+    "no JSON": (_written("manifest.json", b"<html>"), "no JSON"),
+    "no text": (_written("manifest.json", b"\xff\xfe\x00"), "no JSON"),
+    "empty": (_written("manifest.json", b""), "no JSON"),
+    "nested": (_written("manifest.json", b"[" * 100_000), "nested too deeply"),
+    "odd letters": (_edited(version="\ud800\x1b[2J"), "names the version"),
+    "long": (_edited(version="v" * 10**6), "vvv..."),
+}
+ONLY_BY_DIGEST = ("digest", "more")
+
+
 def datasets(archive):
     return sorted(entry.dataset for entry in catalogue.open_catalogue(archive).entries() if entry.level == "uncal")
 
 
 def point(archive, name, **payload):
-    record = {"dataset": name, "software": "1", "context": "c", "raw": RAW, "fingerprint": CHAIN, "equivalents": []}
-    archive.put(f"pointers/{name}.json", records.dumps("pointer", 1, {**record, "history": [], **payload}))
+    archive.put(f"pointers/{name}.json", records.dumps("pointer", 1, record(name, **payload)))
 
 
 class TestScan:
@@ -215,49 +276,151 @@ class TestScan:
         assert {key for key in archive.reads if key.startswith("pointers/")} == {f"pointers/{dataset(2)}.json"}
 
     def test_products_that_are_gone(self, raw, archive):
-        """A published version whose files vanish is noticed without a read, and so is their return; others are not."""
+        """A published version whose files vanish is noticed, and so is their return; other versions do not matter."""
         fill(raw, [dataset(1), dataset(2), dataset(1, "05678")])
         for name in (dataset(1), dataset(2), dataset(1, "05678")):
-            point(archive, name, version="v-1")
             for version in ("v-0", "v-1"):
-                for file in ("manifest.json", f"{name}_rate.fits", f"{name}_rateints.fits"):
-                    archive.put(f"products/{name}/{version}/{file}", b"x")
+                publish(archive, record(name, version))
 
         def gone():
-            done = scan.scan([raw], archive)
-            every = {**done.catalogue.pointers("01234"), **done.catalogue.pointers("05678")}
-            return {name: pointer.missing for name, pointer in every.items() if pointer.missing}
+            found = damaged(scan.scan([raw], archive))
+            assert not any(pointer.damage for pointer in found.values())
+            return {name: pointer.missing for name, pointer in found.items()}
 
         assert gone() == {}
         raw.reads.clear()
         archive.reads.clear()
         archive.delete(f"products/{dataset(1)}/v-0/manifest.json")
-        archive.delete(f"products/{dataset(1)}/v-1/{dataset(1)}_rateints.fits")
         assert gone() == {}
         archive.delete(f"products/{dataset(2)}/v-1/{dataset(2)}_rate.fits")
         assert gone() == {dataset(2): ("rate.fits",)}
         archive.delete(f"products/{dataset(2)}/v-1/manifest.json")
         assert gone() == {dataset(2): ("manifest.json", "rate.fits")}
-        archive.put(f"products/{dataset(2)}/v-1/manifest.json", b"x")
-        archive.put(f"products/{dataset(2)}/v-1/{dataset(2)}_rate.fits", b"x")
+        publish(archive, record(dataset(2)))
         assert gone() == {}
         assert not raw.reads
-        assert not [key for key in archive.reads if not key.startswith("catalogue/")]
+        assert not [key for key in archive.reads if dataset(1) in key]
+
+    def test_manifests_are_read_once(self, raw, archive):
+        """A new version costs one read of its pointer and one of its manifest; later scans read neither."""
+        fill(raw, [dataset(1), dataset(2)])
+        publish(archive, record(dataset(1)))
+        publish(archive, record(dataset(2)))
+        first = scan.scan([raw], archive)
+        assert [archive.reads[f"products/{dataset(1)}/v-1/manifest.json"], first.requests] == [1, 6]
+        archive.reads.clear()
+
+        again = scan.scan([raw], archive)
+        assert (set(archive.reads), again.requests) == ({"catalogue/current.json"}, 0)
+
+        publish(archive, record(dataset(2), "v-2"))
+        archive.put(f"products/{dataset(1)}/v-9/manifest.json", b"of a version that nobody sees")
+        moved = scan.scan([raw], archive)
+        assert moved.requests == 2
+        assert not [key for key in archive.reads if dataset(1) in key]
+        assert damaged(moved) == {}
+
+    @pytest.mark.parametrize(
+        ("lie", "sha"), [*((lie, True) for lie in LIES), *((lie, False) for lie in (*ONLY_BY_DIGEST, "size", "empty"))]
+    )
+    def test_a_manifest_that_lies(self, raw, archive, lie, sha):
+        """It is found by one read, told in a sentence, kept as long as nothing changes, and harms no neighbour."""
+        change, said = LIES[lie]
+        names = [dataset(1), dataset(2), dataset(1, "05678")]
+        fill(raw, names)
+        for name in names:
+            publish(archive, record(name, **({} if sha else {"manifest": ""})))
+        assert damaged(scan.scan([raw], archive)) == {}
+        archive.reads.clear()
+        change(archive, record(dataset(2)), f"products/{dataset(2)}/v-1/")
+
+        done = scan.scan([raw], archive)
+        kept = scan.scan([raw], archive)
+        fill(raw, [dataset(7)])
+        beside = scan.scan([raw], archive)
+
+        if lie in ONLY_BY_DIGEST and not sha:
+            assert damaged(done) == {}  # an earlier release did not note the digest; `verify` reads the files back
+        else:
+            assert list(damaged(done)) == [dataset(2)]
+            assert said in damaged(done)[dataset(2)].damage
+        assert damaged(done) == damaged(kept) == damaged(beside)
+        assert (done.requests, kept.requests, beside.requests) == (1, 0, 1)
+        assert not [key for key in archive.reads if not key.startswith("catalogue/") and dataset(2) not in key]
+
+        publish(archive, record(dataset(2), **({} if sha else {"manifest": ""})))
+        assert damaged(scan.scan([raw], archive)) == {}
+
+    def test_a_manifest_that_is_refused(self, raw, archive):
+        """It says nothing of the product: the row has an error of the store, and the next scan tries again."""
+        fill(raw, [dataset(1), dataset(2)])
+        publish(archive, record(dataset(1)))
+        publish(archive, record(dataset(2)))
+        key = f"products/{dataset(1)}/v-1/manifest.json"
+        archive.failures[key] = errors.AccessDenied("not allowed")
+        refused = scan.scan([raw], archive)
+        archive.failures.clear()
+        archive.reads.clear()
+
+        done = scan.scan([raw], archive)
+
+        assert damaged(refused) == damaged(done) == {}
+        (pointer, whole) = (refused.catalogue.pointers("01234")[dataset(number)] for number in (1, 2))
+        assert (pointer.error_class, whole.error_class) == ("storage", None)
+        assert "manifest of version v-1" in pointer.error
+        assert "not allowed" in pointer.error
+        assert done.catalogue.pointers("01234")[dataset(1)].error is None
+        assert {name for name in archive.reads if not name.startswith("catalogue/")} == {
+            key,
+            f"pointers/{dataset(1)}.json",
+        }
+
+    def test_a_manifest_replaced_meanwhile(self, raw, archive):
+        """A manifest replaced between listing and reading is judged as it is now, and again when it is listed so."""
+        fill(raw, [dataset(1)])
+        publish(archive, record(dataset(1)))
+        key, listed = f"products/{dataset(1)}/v-1/manifest.json", archive.list
+
+        def replace_after_listing(prefix="", **options):
+            yield from list(listed(prefix, **options))
+            if prefix == "products/":
+                archive.put(key, b"{" + b" " * 5000)
+
+        archive.list = replace_after_listing
+        done = scan.scan([raw], archive)
+        archive.list = listed
+        again = scan.scan([raw], archive)
+
+        assert "no JSON" in damaged(done)[dataset(1)].damage
+        assert damaged(again)[dataset(1)].damage == damaged(done)[dataset(1)].damage
+        assert (again.requests, scan.scan([raw], archive).requests) == (1, 0)
+
+    def test_a_manifest_gone_meanwhile(self, raw, archive):
+        """A manifest that vanished between listing and reading is missing when the next scan lists."""
+        fill(raw, [dataset(1)])
+        publish(archive, record(dataset(1)))
+        key, listed = f"products/{dataset(1)}/v-1/manifest.json", archive.list
+
+        def delete_after_listing(prefix="", **options):
+            yield from list(listed(prefix, **options))
+            if prefix == "products/":
+                archive.delete(key)
+
+        archive.list = delete_after_listing
+        assert damaged(scan.scan([raw], archive)) == {}
+        archive.list = listed
+        assert damaged(scan.scan([raw], archive))[dataset(1)].missing == ("manifest.json",)
 
     def test_published_while_it_scans(self, raw, archive):
         """A pointer that moved after the products were listed is not said to lack the files of its new version."""
         fill(raw, [dataset(1)])
-        point(archive, dataset(1), version="v-1")
-        for key in keys.needed(dataset(1), "v-1"):
-            archive.put(key, b"x")
+        publish(archive, record(dataset(1)))
         listed = archive.list
 
         def publish_after_listing(prefix="", **options):
             yield from list(listed(prefix, **options))
             if prefix == "products/":
-                for key in keys.needed(dataset(1), "v-2"):
-                    archive.put(key, b"x")
-                point(archive, dataset(1), version="v-2")
+                publish(archive, record(dataset(1), "v-2"))
 
         archive.list = publish_after_listing
         done = scan.scan([raw], archive)
@@ -266,7 +429,7 @@ class TestScan:
 
         for each in (done, again):
             (pointer,) = each.catalogue.pointers("01234").values()
-            assert (pointer.version, pointer.missing) == ("v-2", ())
+            assert (pointer.version, pointer.missing, pointer.damage) == ("v-2", (), "")
 
     def test_object_replaced_meanwhile(self, raw, archive):
         """An object replaced between listing and reading is described as it is now, with one more read."""

@@ -64,6 +64,16 @@ class TestOurs:
         assert (both.reasons[0], both.restart) == (damaged, DETECTOR1)
         assert both.reasons[1:] == staleness.judge("d", renewed, pointer=pointer()).reasons != ()
 
+    def test_a_manifest_that_lies(self):
+        """A version whose manifest lies is stale from the first step on, and says how, after what is gone."""
+        lying = replace(pointer(), damage="manifest.json is no JSON")
+        both = replace(lying, missing=("rate.fits",))
+
+        (reason,) = staleness.judge("d", wanted(), pointer=lying).reasons
+        assert reason == Reason("product-damaged", STEPS[0].name, old="manifest.json is no JSON")
+        (reason,) = staleness.judge("d", wanted(), pointer=both).reasons
+        assert reason.old == "gone from the published version: rate.fits; manifest.json is no JSON"
+
     def test_current(self):
         """What was made with the same inputs is current, and nothing has to run."""
         assert staleness.judge("d", wanted(), pointer=pointer()) == Verdict("d", "current")
@@ -113,6 +123,7 @@ class TestOurs:
             "raw-changed",
             "dq_init",
         )
+        assert (reason.old, reason.new) == ("etag=0", f"etag={RAW['etag'].strip(chr(34))}")
 
     def test_several_changes(self):
         """Every reason is told, in the order of the steps."""

@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reprocess.archive import fingerprint, judging, keys, partition, scan, verdicts
+from reprocess.archive import fingerprint, judging, partition, scan, verdicts
 from reprocess.archive.context import load_context
-from reprocess.formats import records
-from tests.archive import small_rules
+from tests.archive import small_rules, stores
 from tests.archive.stores import dataset, fill, raw_key
 from tests.archive.test_judging import World
 from tests.archive.test_scan import fits_rate
@@ -49,9 +48,7 @@ def publish(world, number, judgement, **changes):
         "history": [],
         **changes,
     }
-    world.archive.put(f"pointers/{judgement.entry.dataset}.json", records.dumps("pointer", 1, record))
-    for key in keys.needed(judgement.entry.dataset, record["version"]):
-        world.archive.put(key, b"x")
+    stores.publish(world.archive, record)
 
 
 def judged(world, context, parameters=None):
@@ -104,8 +101,11 @@ def test_the_same_as_one_exposure_at_a_time(world, context, parameters):
         publish(world, number, made[dataset(number)])
     publish(world, 4, made[dataset(4)], raw={"location": "elsewhere"})
     publish(world, 9, made[dataset(1, program="04321")])
+    publish(world, 9, made[dataset(2, program="04321")])
+    world.archive.put(f"products/{dataset(2, program='04321')}/v-9/manifest.json", b"no JSON")
     world.archive.delete(f"products/{dataset(1)}/v-1/manifest.json")
     world.archive.put(f"pointers/{dataset(5)}.json", b"{")
+    world.archive.put(f"products/{dataset(3)}/v-3/manifest.json", b"no JSON")
     world.raw.put(raw_key(dataset(2)), files.uncal(primary={"TARGNAME": "ANOTHER"}))
     world.raw.put(raw_key(dataset(6), "rate"), files.to_bytes(fits_rate()))
     world.raw.put(raw_key(dataset(3), "rate"), files.to_bytes(fits_rate()))

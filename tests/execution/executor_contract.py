@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from reprocess import errors
-from reprocess.execution.executor import Executor, Task
+from reprocess.execution.executor import Executor, Task, up_to
 from tests.execution import functions
 
 
@@ -59,13 +59,13 @@ class ExecutorContract:
 
     def test_temporary_failures_are_tried_again(self, executor):
         """A temporary failure is executed again, and the final outcome tells the number of executions."""
-        (outcome,) = executor.run(functions.act, [task("shy", "falter", 3)], attempts=3)
+        (outcome,) = executor.run(functions.act, [task("shy", "falter", 3)], retry=up_to(3))
 
         assert (outcome.outcome_class, outcome.attempt) == ("published", 3)
 
     def test_attempts_are_bounded(self, executor):
         """A unit is executed `attempts` times and not once more."""
-        (outcome,) = executor.run(functions.act, [task("shy", "falter", 9)], attempts=2)
+        (outcome,) = executor.run(functions.act, [task("shy", "falter", 9)], retry=up_to(2))
 
         assert (outcome.outcome_class, outcome.attempt) == ("storage", 2)
 
@@ -77,7 +77,7 @@ class ExecutorContract:
 
     def test_the_caller_decides_on_retries(self, executor):
         """The caller's policy is asked, not the flag of the outcome."""
-        (outcome,) = executor.run(functions.act, [task("shy", "falter", 3)], retry=lambda outcome: False)
+        (outcome,) = executor.run(functions.act, [task("shy", "falter", 3)], retry=lambda _task, _outcome: None)
 
         assert (outcome.outcome_class, outcome.attempt) == ("storage", 1)
 

@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
 
 from reprocess import errors
+from reprocess.execution.attempts import policy
 from reprocess.execution.dask import DaskExecutor
-from reprocess.execution.executor import Task
+from reprocess.execution.executor import Task, up_to
 from tests.execution import functions
 from tests.execution.executor_contract import ExecutorContract, task
 
@@ -62,7 +64,9 @@ class TestDeath:
         log = tmp_path / "log"
         others = [task(f"u{i}", "sleep", 0.01) for i in range(40)]
 
-        ended = list(shared.run(functions.act, [*others[:3], task("killer", "die", str(log)), *others[3:]], attempts=3))
+        ended = list(
+            shared.run(functions.act, [*others[:3], task("killer", "die", str(log)), *others[3:]], retry=up_to(3))
+        )
 
         outcomes = {outcome.unit: outcome for outcome in ended}
         killer = outcomes.pop("killer")
@@ -78,7 +82,7 @@ class TestDeath:
         # Four tasks or fewer are not queued by the scheduler but handed out at once.
         others = [task(f"u{i}", "sleep", 0.2) for i in range(2)]
 
-        outcomes = {o.unit: o for o in shared.run(functions.act, [*killers, *others], attempts=2)}
+        outcomes = {o.unit: o for o in shared.run(functions.act, [*killers, *others], retry=up_to(2))}
 
         assert {outcomes[f"u{i}"].outcome_class for i in range(2)} == {"published"}
         assert {outcomes[f"u{i}"].attempt for i in range(2)} == {1}
@@ -92,13 +96,36 @@ class TestDeath:
         assert (outcome.outcome_class, outcome.attempt) == ("published", 2)
 
     def test_too_much_memory(self, shared):
-        """A unit that needs more memory than a worker has loses its worker and nothing else."""
+        """A unit that needs more memory than a worker has is told so, loses its worker, and harms nobody else."""
         tasks = [task("hog", "devour", 2 * MEMORY), *(task(f"u{i}", "sleep", 0.05) for i in range(10))]
 
-        outcomes = {outcome.unit: outcome for outcome in shared.run(functions.act, tasks, attempts=1)}
+        outcomes = {outcome.unit: outcome for outcome in shared.run(functions.act, tasks, retry=up_to(1))}
 
-        assert outcomes.pop("hog").outcome_class == "worker-lost"
+        assert outcomes.pop("hog").outcome_class == "out-of-memory"
         assert {outcome.outcome_class for outcome in outcomes.values()} == {"published"}
+
+    def test_a_higher_tier(self):
+        """A unit that ran out of memory is executed again by a larger worker, and its outcome names the tier."""
+        tasks = [task("hog", "devour", 2 * MEMORY), *(task(f"u{i}", "sleep", 0.01) for i in range(4))]
+
+        with DaskExecutor.local(2, memory_limit_bytes=MEMORY, tiers_bytes=[6 * MEMORY]) as executor:
+            assert executor.slots == 2
+            outcomes = {o.unit: o for o in executor.run(functions.act, tasks, retry=policy(3, 1))}
+
+        hog = outcomes.pop("hog")
+        assert (hog.outcome_class, hog.tier) in {("published", 1), ("published", 0)}  # it may meet the large one first
+        assert {(outcome.outcome_class, outcome.tier) for outcome in outcomes.values()} == {("published", 0)}
+
+    def test_overdue(self, shared):
+        """A unit that runs for longer than it may is ended with its worker; others are not charged."""
+        late = replace(task("late", "sleep", 60), deadline_s=0.5)
+        others = [task(f"u{i}", "sleep", 0.05) for i in range(6)]
+
+        outcomes = {o.unit: o for o in shared.run(functions.act, [late, *others], retry=policy(3, 0))}
+
+        assert (outcomes["late"].outcome_class, outcomes.pop("late").attempt) == ("overdue", 2)
+        assert {(o.outcome_class, o.attempt) for o in outcomes.values()} == {("published", 1)}
+        _until(lambda: shared.slots == 2)
 
 
 class TestWindow:

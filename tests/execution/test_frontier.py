@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reprocess.execution import frontier
-from reprocess.execution.executor import Task, is_temporary
+from reprocess.execution.executor import Task, up_to
 from reprocess.exposure import Outcome
 
 
 def edge(*tasks: Task, attempts: int = 3) -> frontier.Frontier:
-    return frontier.Frontier(tasks, retry=is_temporary, attempts=attempts)
+    return frontier.Frontier(tasks, retry=up_to(attempts))
 
 
 class TestLost:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from astropy.io import fits
 
 from reprocess import errors
 from reprocess.exposure import Band
-from reprocess.formats import header, level1b
+from reprocess.formats import header, level1b, tail
 from tests.formats import files
 from tests.formats.dict_store import DictStore
 
@@ -138,7 +139,7 @@ class TestReadSlab:
         assert slab.dtype == np.uint16
         assert slab.flags.writeable
 
-    def test_all_rows_are_one_request(self):
+    def test_all_rows_are_one_stretch(self):
         """The whole exposure is read in one range, a band in one range for each group, and nothing beside."""
         entry, store = scan(files.uncal())
         level1b.read_slab(store, entry, Band(0, 16))
@@ -148,16 +149,24 @@ class TestReadSlab:
         assert whole == [(entry.sci_offset, 2 * 3 * 16 * 12 * 2)]
         assert [length for _, length in band] == [2 * 12 * 2] * 6
 
-    def test_large_exposures_come_in_flights(self, monkeypatch):
+    def test_large_bands_come_in_flights(self, monkeypatch):
         """Reading in many small pieces and flights gives the same array."""
-        monkeypatch.setattr(level1b, "_ONE_REQUEST_BYTES", 100)
         monkeypatch.setattr(level1b, "_PIECE_BYTES", 64)
         monkeypatch.setattr(level1b, "_FLIGHT_BYTES", 200)
         data = files.pixels()
         entry, store = scan(files.uncal(data))
 
-        np.testing.assert_array_equal(level1b.read_slab(store, entry, Band(0, 16)), data)
+        np.testing.assert_array_equal(level1b.read_slab(store, entry, Band(1, 15)), data[:, :, 1:15])
         assert all(sum(length for _, length in flight) <= 200 for flight in store.requests)
+
+    @pytest.mark.parametrize("block", [1, 7, 2**19])
+    def test_bytes_are_swapped_everywhere(self, monkeypatch, block):
+        """The array is the same in blocks of any length."""
+        monkeypatch.setattr(level1b, "_BLOCK_PIXELS", block)
+        data = files.pixels()
+        entry, store = scan(files.uncal(data))
+
+        np.testing.assert_array_equal(level1b.read_slab(store, entry, Band(0, 16)), data)
 
     def test_replaced_object(self):
         """An object that is not the version of the scan is refused."""
@@ -178,6 +187,39 @@ class TestReadSlab:
         entry, store = scan(path.read_bytes())
 
         np.testing.assert_array_equal(level1b.read_slab(store, entry, Band(10, 50)), fits.getdata(path)[:, :, 10:50])
+
+
+class TestReadWhole:
+    """`read_whole`."""
+
+    def test_one_request_gives_all(self):
+        """Pixels, headers and tables are those of separate reads, and the file was read once."""
+        data = files.pixels()
+        entry, store = scan(files.uncal(data))
+        pixels, rest = level1b.read_whole(store, entry)
+        metadata = tail.read_tail(rest, entry)
+
+        assert store.requests == [[(0, entry.size)]]
+        np.testing.assert_array_equal(pixels, data)
+        apart = tail.read_tail(store, entry)
+        np.testing.assert_array_equal(metadata.int_times, apart.int_times)
+        assert replace(metadata, int_times=None) == replace(apart, int_times=None)
+
+    def test_much_behind_the_pixels_is_left(self, monkeypatch):
+        """Where much follows the pixels it is not read along, and can be read still."""
+        monkeypatch.setattr(level1b, "_REST_BYTES", 100)
+        entry, store = scan(files.uncal())
+        pixels, rest = level1b.read_whole(store, entry)
+
+        assert store.requests == [[(0, entry.sci_offset + pixels.nbytes)]]
+        assert tail.read_tail(rest, entry).primary == tail.read_tail(store, entry).primary
+
+    def test_replaced_object(self):
+        """An object that is not the version of the scan is refused."""
+        entry, store = scan(files.uncal())
+        store.objects[KEY] = files.uncal(primary={"TITLE": "other"})
+        with pytest.raises(errors.RawReplaced, match="no longer the version"):
+            level1b.read_whole(store, entry)
 
 
 class TestReadFrames:

@@ -31,7 +31,9 @@ class Watched(Store):
         call = getattr(self.inner, name)
 
         def watched(key="", *arguments, **options):
-            return self.hook(name, key, lambda: call(key, *arguments, **options))
+            # What sweeps takes no key but many requests.
+            place = key if isinstance(key, str) else ""
+            return self.hook(name, place, lambda: call(key, *arguments, **options))
 
         return watched
 

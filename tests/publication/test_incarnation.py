@@ -45,6 +45,12 @@ class TestChoose:
 
         assert incarnation.choose(store, DATASET, RUN, replace(shown(f"{RUN}-1"), missing=("rate.fits",))) == 2
 
+    def test_a_version_whose_manifest_lies_is_not_used(self, store):
+        """A version that is damaged stays as it is, and the next incarnation is written."""
+        write(store, 1, "manifest.json", "a_rate.fits")
+
+        assert incarnation.choose(store, DATASET, RUN, replace(shown(f"{RUN}-1"), damage="it lies")) == 2
+
     def test_remains_are_left_alone(self, store):
         """Files without a manifest are another plan's: the next incarnation is taken."""
         write(store, 1, "a_rate.fits")

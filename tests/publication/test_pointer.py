@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 
 from reprocess import errors
+from reprocess.publication import manifest
 from reprocess.publication import pointer as pointers
 from tests.publication import samples
 from tests.publication.faulty import Watched
@@ -43,6 +46,14 @@ class TestAdvance:
 
         assert (first.equivalents, same.equivalents, other.equivalents) == (("a", "b"), ("a", "b", "c"), ())
 
+    def test_the_manifest_is_noted(self):
+        """A pointer has the digest of its version's manifest as it is stored; a tombstone has none."""
+        made = samples.draft("v1-1")
+        pointer = pointers.advance(None, made, writer="w")
+
+        assert pointer.manifest == hashlib.sha256(manifest.to_bytes(made)).hexdigest()
+        assert pointers.retire(pointer, writer="w", why="").manifest == ""
+
     def test_no_two_pointers_have_the_same_bytes(self):
         """Going back and forth between the same versions never repeats a body, so an old ETag cannot match again."""
         bodies = [pointers.to_bytes(chain_of(*("v1-1", "v2-1") * i, "v1-1")) for i in range(4)]
@@ -56,6 +67,13 @@ class TestBytes:
         pointer = chain_of("v1-1", "v2-1")
 
         assert pointers.from_bytes(pointers.to_bytes(pointer), name="p") == pointer
+
+    def test_of_an_earlier_release(self):
+        """A pointer that does not tell the digest of its manifest is read; the digest is not known."""
+        record = json.loads(pointers.to_bytes(chain_of("v1-1")))
+        del record["manifest"]
+
+        assert pointers.from_bytes(json.dumps(record).encode(), name="p").manifest == ""
 
     @pytest.mark.parametrize("data", [b"", b"[]", b'{"kind":"pointer","schema":99}', b'{"kind":"pointer","schema":1}'])
     def test_damage(self, data):

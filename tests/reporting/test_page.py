@@ -12,8 +12,11 @@ import pytest
 from reprocess.exposure import Reason
 from reprocess.publication.manifest import File
 from reprocess.reporting import page, quicklook, report
+from reprocess.reporting.ending import Ending
 from tests.reporting.campaigns import SUPERBIAS, item, outcome, plan
 
+AROUND = report.Circumstances("x")
+UNFINISHED = report.Circumstances("x", ending=Ending("running"))
 SCRIPT = "<script>alert(1)</script>"
 BREAKOUT = "\"'><img src=x onerror=alert(1)>"
 
@@ -56,7 +59,9 @@ def campaign(nasty=""):
     ]
     products = {name: [File(f"{name}_rate.fits", 5, ""), File(f"{nasty}.json", 5, "")]}
     a_plan = plan(*items, target=f"# {nasty}", software=f"0.1{nasty}")
-    return report.summarise(a_plan, outcomes, archive=f"memory://archive{nasty}", products=products)
+    return report.summarise(
+        a_plan, outcomes, report.Circumstances(archive=f"memory://archive{nasty}", products=products)
+    )
 
 
 def picture(name="jw01", title="NIRCAM F200W", old=None):
@@ -93,7 +98,7 @@ def test_self_contained():
 
 def test_links_lead_somewhere():
     """Every link of the navigation names a section, with and without the optional ones."""
-    for text in (page.render(campaign(), pictures=[picture()]), page.render(report.summarise(plan(), [], archive="x"))):
+    for text in (page.render(campaign(), pictures=[picture()]), page.render(report.summarise(plan(), [], AROUND))):
         found = _Elements(text)
         names = {attributes["id"] for _, attributes in found.found if "id" in attributes}
         assert {link["href"][1:] for link in found.of("a")} <= names
@@ -119,10 +124,10 @@ def test_remainder_is_shown():
 
 def test_what_is_still_to_do_is_no_alarm():
     """Before the end of a campaign its page says how many are to do, with no alarm and no list of names."""
-    unfinished = report.summarise(plan(item("done"), item("open")), [outcome("done")], archive="x", ended=False)
+    unfinished = report.summarise(plan(item("done"), item("open")), [outcome("done")], UNFINISHED)
     text = page.render(unfinished)
 
-    assert "The campaign has not ended: 1 of 2 candidates are still to do" in text
+    assert "The campaign has not ended. 1 of 2 candidates are still to do" in text
     assert 'role="alert"' not in text
     assert "<code>open</code>" not in text
     assert "still to do: 1" in text
@@ -131,7 +136,7 @@ def test_what_is_still_to_do_is_no_alarm():
 def test_limited_tables_say_so():
     """A table of many rows shows the first ones and the exact count."""
     names = [f"d{number:03}" for number in range(250)]
-    text = page.render(report.summarise(plan(*map(item, names)), map(outcome, names), archive="x", rows=20))
+    text = page.render(report.summarise(plan(*map(item, names)), map(outcome, names), AROUND, rows=20))
 
     assert "first 20 of 250" in text
     assert "<code>d019</code>" in text

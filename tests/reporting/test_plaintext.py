@@ -3,11 +3,12 @@
 import pytest
 
 from reprocess.reporting import plaintext, report, wording
+from reprocess.reporting.ending import Ending
 from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
 
 
 def text(a_plan, outcomes=(), **options):
-    return plaintext.render(report.summarise(a_plan, outcomes, archive="memory://archive", **options))
+    return plaintext.render(report.summarise(a_plan, outcomes, report.Circumstances("memory://archive", **options)))
 
 
 def test_says_everything():
@@ -27,7 +28,7 @@ def test_says_everything():
     assert "    bad (2 attempts): SCI is too short. Get it again." in lines
     assert "  throughput      40.0 exposures per core hour, 1.0 per hour (1 h 00 min in all)" in lines
     assert "  peak memory     1.50 GB (good)" in lines
-    assert lines[-1] == f"  reprocess run memory://archive {a_plan.digest}"
+    assert lines[-1] == f"    reprocess run memory://archive {a_plan.digest}"
 
 
 def test_open_sum_is_loud():
@@ -40,7 +41,7 @@ def test_open_sum_is_loud():
 
 def test_a_campaign_that_has_not_ended_is_no_alarm():
     """Before the end it is said how many are still to do, and how to go on; only after it a remainder is an alarm."""
-    found = text(plan(item("done"), item("open")), [outcome("done")], ended=False)
+    found = text(plan(item("done"), item("open")), [outcome("done")], ending=Ending("running"))
 
     assert "So far: 2 candidates\n  published    1\n  still to do  1\n" in found
     assert "The campaign has not ended." in found
@@ -50,7 +51,7 @@ def test_a_campaign_that_has_not_ended_is_no_alarm():
 
 def test_a_stranger_is_loud_at_any_time():
     """An outcome of a dataset that the plan does not have is an alarm before the end, too."""
-    assert "THE SUM DOES NOT CLOSE" in text(plan(item("open")), [outcome("stranger")], ended=False)
+    assert "THE SUM DOES NOT CLOSE" in text(plan(item("open")), [outcome("stranger")], ending=Ending("running"))
 
 
 def test_no_control_characters():

@@ -6,14 +6,16 @@ import pytest
 
 from reprocess.exposure import Reason
 from reprocess.publication.manifest import File
-from reprocess.reporting import report
+from reprocess.reporting import classes, report, tables
+from reprocess.reporting.ending import Ending
 from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
 
 CLASSES = ("published", "unchanged", "held-back", "bad-data", "worker-lost", "deferred", "cancelled", "unsupported")
 
 
-def summarise(a_plan, outcomes=(), **options):
-    return report.summarise(a_plan, outcomes, archive="memory://archive", **options)
+def summarise(a_plan, outcomes=(), *, rows=200, examples=5, **around):
+    around = report.Circumstances("memory://archive", **around)
+    return report.summarise(a_plan, outcomes, around, rows=rows, examples=examples)
 
 
 class TestClosingSum:
@@ -39,14 +41,14 @@ class TestClosingSum:
 
         assert not summary.closes
         assert summary.remainder.rows == ("b",)
-        assert summary.modes[0].counts == {"published": 1, report.REMAINDER: 1}
+        assert summary.modes[0].counts == {"published": 1, classes.REMAINDER: 1}
 
     def test_before_the_end_it_is_still_to_do(self):
         """Until a run has ended such a candidate is still to do and no remainder, though the sum is not closed."""
-        summary = summarise(plan(item("a"), item("b")), [outcome("a")], ended=False)
+        summary = summarise(plan(item("a"), item("b")), [outcome("a")], ending=Ending("running"))
 
         assert (summary.to_do, summary.remainder.total, summary.closes, summary.ended) == (1, 0, False, False)
-        assert summary.modes[0].counts == {"published": 1, report.TO_DO: 1}
+        assert summary.modes[0].counts == {"published": 1, classes.TO_DO: 1}
 
     def test_stranger_is_the_remainder(self):
         """An outcome of a dataset that is no candidate does not close the sum either."""
@@ -58,7 +60,7 @@ class TestClosingSum:
         """Failures stand between what readers can see and what was not begun."""
         names = list(summarise(plan(item("a")), [outcome("a", "worker-lost")]).classes)
 
-        assert names == ["current", "published", "unchanged", "held-back", "worker-lost", *report._AFTER]
+        assert names == ["current", "published", "unchanged", "held-back", "worker-lost", *classes.AFTER]
 
     @hypothesis.given(st.lists(st.sampled_from((*CLASSES, "current", None)), max_size=30))
     def test_classes_and_remainder_add_up(self, ends):
@@ -162,7 +164,7 @@ class TestProblems:
         """A failure that the plan knew has the plan's message and no attempts."""
         summary = summarise(plan(item("a", action="fail", failure=("reference", "gain is missing"))))
 
-        assert summary.problems[0].examples.rows == (report.Example("a", "gain is missing", 0),)
+        assert summary.problems[0].examples.rows == (tables.Example("a", "gain is missing", 0),)
 
     def test_success_is_no_problem(self):
         """What was published, unchanged or current is not listed."""

@@ -142,6 +142,30 @@ class StoreContract:
         with pytest.raises(errors.StorageError, match=r"a/b has 10 bytes"):
             store.get_ranges("a/b", [ByteRange(0, 2), ByteRange(*part)])
 
+    @pytest.mark.parametrize("sizes", [[], [0], [40], [3, 0, 20, 1], [1] * 9])
+    def test_buffers_are_filled_one_after_the_other(self, store: Store, sizes: list[int]):
+        """Buffers of any sizes are filled as if they were one, from any byte on, of the version that was named."""
+        data = body(50)
+        etag = store.put("a/b", data).etag
+        targets = [bytearray(size) for size in sizes]
+
+        store.fill("a/b", 7, [memoryview(target) for target in targets], etag=etag)
+
+        assert b"".join(targets) == data[7 : 7 + sum(sizes)]
+        store.put("a/b", data[::-1])
+        with pytest.raises(errors.PreconditionFailed):
+            store.fill("a/b", 7, [bytearray(1)], etag=etag)
+        with pytest.raises(errors.ObjectMissing, match="not/there"):
+            store.fill("not/there", 0, [bytearray(1)])
+
+    @pytest.mark.parametrize("start", [1, 10, 100])
+    def test_filling_past_the_end_is_an_error(self, store: Store, start: int):
+        """A stretch that is not wholly there raises StorageError with key and size."""
+        store.put("a/b", b"0123456789")
+
+        with pytest.raises(errors.StorageError, match=r"a/b has 10 bytes"):
+            store.fill("a/b", start, [bytearray(5), bytearray(5)])
+
     def test_a_negative_range_is_an_error(self, store: Store):
         """Negative starts and lengths are refused, not read from the end."""
         store.put("a", b"0123456789")

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from reprocess import errors
-from reprocess.storage import Blob, ByteRange, RangeRequest, Store, open_store
+from reprocess.storage import Blob, ByteRange, RangeRequest, Store, open_store, s3
 from reprocess.storage.s3_clients import forget
 from tests.storage import faulty_server
 from tests.storage.faulty_server import CUT_THE_ANSWER, LOSE_THE_ANSWER, PASS_ON
@@ -191,7 +191,8 @@ class TestReads:
 
         assert type(swept) is error
 
-    def test_a_cut_body_is_not_taken_for_whole(self, s3_store, s3_endpoint):
+    @pytest.mark.parametrize("read", ["get", "get_ranges", "fill"])
+    def test_a_cut_body_is_not_taken_for_whole(self, s3_store, s3_endpoint, read):
         """When a connection ends within a body, the read is finished by another request."""
         data = os.urandom(3 * MEBI)
         s3_store.put("a", data)
@@ -200,11 +201,20 @@ class TestReads:
             return CUT_THE_ANSWER if number == 1 else PASS_ON
 
         with faulty_server.serve(s3_endpoint, decide) as server:
-            assert open_store(s3_store.url, endpoint=server.url).get("a").data == data
+            store, body = open_store(s3_store.url, endpoint=server.url), bytearray(len(data))
+            reads = {
+                "get": lambda: store.get("a").data,
+                "get_ranges": lambda: store.get_ranges("a", [ByteRange(0, len(data))])[0],
+                "fill": lambda: store.fill("a", 0, [body]) or body,
+            }
+            assert reads[read]() == data
             assert server.requests["GET"] == 2
 
-    def test_a_replaced_object_is_never_mixed(self, s3_store, s3_endpoint):
+    @pytest.mark.parametrize("read", ["get", "get_ranges", "fill"])
+    def test_a_replaced_object_is_never_mixed(self, s3_store, s3_endpoint, monkeypatch, read):
         """Pieces of two versions of one object are not put together, even if no version was demanded."""
+        monkeypatch.setattr(s3, "_REQUEST_BYTES", 8 * MEBI)
+        monkeypatch.setattr(s3, "FILL_BYTES", 8 * MEBI)
         s3_store.put("a", b"a" * (40 * MEBI))
         replaced = threading.Event()
 
@@ -215,13 +225,28 @@ class TestReads:
             return PASS_ON
 
         with faulty_server.serve(s3_endpoint, decide) as server:
-            store = open_store(s3_store.url, endpoint=server.url)
+            store, body = open_store(s3_store.url, endpoint=server.url), bytearray(40 * MEBI)
+            reads = {
+                "get": lambda: store.get("a").data,
+                "get_ranges": lambda: store.get_ranges("a", [ByteRange(0, 40 * MEBI)])[0],
+                "fill": lambda: store.fill("a", 0, [body]) or body,
+            }
             try:
-                seen = set(bytes(store.get_ranges("a", [ByteRange(0, 40 * MEBI)])[0]))
+                seen = set(bytes(reads[read]()))
             except errors.PreconditionFailed:
                 seen = set()
         assert replaced.is_set()
         assert len(seen) <= 1
+
+    def test_a_stretch_in_few_requests(self, s3_store, s3_endpoint):
+        """A full frame of ten groups is filled in by two requests, and planes that lie side by side come in one."""
+        s3_store.put("a", bytes(84 * 10**6))
+        with faulty_server.serve(s3_endpoint, lambda *_: PASS_ON) as server:
+            store = open_store(s3_store.url, endpoint=server.url)
+            store.fill("a", 0, [bytearray(84 * 10**6)])
+            assert server.requests == {"GET": 2}
+            store.get_ranges("a", [ByteRange(start * 2**24, 2**24 - 2880) for start in range(5)])
+            assert server.requests == {"GET": 3}
 
 
 class TestListing:

@@ -1,0 +1,82 @@
+"""From the items of a plan to the units of work that executors run: preparations, whole exposures, slabs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from reprocess import worker
+from reprocess.campaign import Archive
+from reprocess.execution.executor import Task
+from reprocess.exposure import Outcome
+from reprocess.planning import pilot, slabs
+from reprocess.planning.plan import Item, Plan
+from reprocess.target import read_target
+
+_MEGABYTE = 10**6
+
+
+@dataclass(frozen=True)
+class Past:
+    """What earlier runs of the same plan say of its units.
+
+    Attributes
+    ----------
+    outcomes : mapping of unit to Outcome
+        The last one of each.
+    tiers : int
+        Memory tiers above the first that there are now.
+    kinds : mapping of kind to int
+        Tier that exposures of a kind begin in, see `pilot.tiers`.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    tiers: int
+    kinds: Mapping[pilot.Kind, int] = field(default_factory=dict)
+
+    def tier(self, item: Item, unit: str) -> int:
+        """Return the memory tier to begin in: the one that a unit came to before, or that others like it needed."""
+        last = self.outcomes.get(unit)
+        wanted = self.kinds.get(pilot.kind(item), 0) if self.kinds else 0
+        return min(max(wanted, last.tier if last else 0), self.tiers)
+
+
+def last_unit(item: Item) -> str:
+    """Name the unit that decides on an exposure: the only one, or the assembly."""
+    return f"{item.dataset}/assembly" if item.rows_per_slab else item.dataset
+
+
+def tasks(archive: Archive, made: Plan, waiting: Iterable[Item], past: Past) -> Iterator[Task]:
+    """Make the units: first the references that are not prepared yet, then the exposures that wait for them."""
+    header = replace(made, items=())
+    target = read_target(made.target, name=f"target of plan {made.digest[:12]}")
+    ready = {stamp.key for stamp in archive.store.list("references/ready/")}
+    execution = archive.settings.execution
+    shelf = execution.memory_limit_mb * _MEGABYTE // 4
+    preparing: dict[str, str] = {}
+    for item in waiting:
+        for reference in item.references:
+            if worker.ready_key(reference) not in ready and reference.sha256 not in preparing:
+                preparing[reference.sha256] = f"reference/{reference.name}"
+                yield Task(preparing[reference.sha256], "", worker.Preparation(archive.store, reference))
+        after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
+        raw = archive.raw[item.entry.location]
+        work = worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr)
+        for task in _units(work, after):
+            yield replace(task, tier=past.tier(item, task.unit), deadline_s=execution.deadline_s)
+
+
+def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:
+    """Make the units of one exposure: one; or facts, slabs and assembly."""
+    item = work.item
+    if not item.rows_per_slab:
+        yield Task(item.dataset, item.dataset, work, after)
+        return
+    facts = f"{item.dataset}/facts"
+    yield Task(facts, item.dataset, replace(work, part="facts"), after)
+    names = []
+    assert item.entry.sci_shape is not None
+    for slab in slabs.cut(item.entry.sci_shape[-2], item.rows_per_slab, worker.halo(item)):
+        names.append(f"{item.dataset}/rows-{slab.core.start:05d}-{slab.core.stop:05d}")
+        yield Task(names[-1], item.dataset, replace(work, part="slab", slab=slab), (facts,))
+    yield Task(f"{item.dataset}/assembly", item.dataset, replace(work, part="assembly"), (facts, *names))
