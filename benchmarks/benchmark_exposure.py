@@ -2,8 +2,9 @@
 
 The endpoint is that of AWS_ENDPOINT_URL, where a bucket is made and removed, or else moto on this machine. The table
 has the client's CPU seconds per exposure: by stage, for exposures whose worker had the references already; for the
-first one of a worker, which reads them; and for the whole process tree, with start and coordinator. Requests are
-counted in a campaign of their own, on the way to the server.
+first one of a worker, which reads them; and for the whole process tree, with start and coordinator. A campaign before
+these has published a version of each exposure, so all of them are compared with one. Requests are counted in a
+campaign of their own, on the way to the server.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ from reprocess.execution.executor import (
 from reprocess.execution.serial import SerialExecutor
 from reprocess.exposure import Outcome
 from reprocess.formats import level1b, product, region, tail
+from reprocess.formats.reference_cache import ReferenceCache
 from reprocess.publication import publish
-from reprocess.settings import CacheSettings, Settings
+from reprocess.settings import CacheSettings, ExecutionSettings, Settings
 from reprocess.storage import open_store
 from reprocess.target import read_target
 
 GROUPS = 10
-STAGES = ("read", "references", "calibrate", "write and upload", "quick look")
+STAGES = ("look up", "read", "references", "calibrate", "quick look", "write and upload", "compare")
 FITS = "of which FITS"
 _MEGABYTE = 10**6
 
@@ -62,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = os.getloadavg()[0]
     with endpoint.bucket() as bucket:
         _write_data(bucket.name, wanted.exposures)
-        # The first campaign prepares the references, once for all, and is the one whose requests are counted.
-        counted = _apart(bucket, number=0, workers=0)
+        # The first campaign prepares the references, and publishes what the others compare with.
+        _apart(bucket, number=0, workers=0)
+        counted = _apart(bucket, number=9, workers=0)
         found = {count: _apart(bucket, number=count, workers=count) for count in wanted.workers}
     _show(found, counted["requests"], bucket.server, wanted.exposures)
     content = {"arguments": vars(wanted), "server": bucket.server, "workers": found, "requests": counted["requests"]}
@@ -77,9 +80,11 @@ def run(bucket: str, number: int, workers: int) -> Result:
         if not workers:
             url, traffic = stack.enter_context(endpoint.relay(os.environ["AWS_ENDPOINT_URL"]))
             os.environ["AWS_ENDPOINT_URL"] = url
-        settings = Settings(cache=CacheSettings(directory=stack.enter_context(tempfile.TemporaryDirectory())))
+        cache = CacheSettings(directory=stack.enter_context(tempfile.TemporaryDirectory()))
+        # Without a pilot each exposure is published as it ends.
+        settings = Settings(cache=cache, execution=ExecutionSettings(canary=0))
         archive = campaign.open_archive(f"s3://{bucket}/archive", settings)
-        if not workers:
+        if not number:
             campaign.scan(archive)
         # Another threshold makes every product stale and the work the same.
         threshold = f"[parameters.jump]\nrejection_threshold = 4.0{number}\n"
@@ -122,7 +127,7 @@ class _Observed(Executor):
             if outcome.dataset:
                 assert outcome.outcome_class == worker.WRITTEN, outcome
                 self.outcomes.append(outcome)
-                self.requests.append(Counter(self._traffic.requests) if self._traffic else Counter())
+                self.requests.append(Counter(self._traffic.kinds) if self._traffic else Counter())
             yield outcome
 
     def close(self) -> None:
@@ -148,6 +153,9 @@ def _clocks() -> tuple[Clock, Clock]:
     process.watch(level1b, "read", "read_whole")
     process.watch(tail, "read", "read_tail")
     process.watch(region, "references", "read_region")
+    process.watch(ReferenceCache, "references", "read_region")
+    process.watch(worker, "look up", "_exists")
+    process.watch(worker, "compare", "_compare")
     process.watch(detector1, "calibrate", "calibrate")
     process.watch(worker, "quick look", "picture")
     process.watch(publish, "write and upload", "write_version")
@@ -216,8 +224,8 @@ def _show(found: dict[int, Result], requests: dict[str, float], server: str, cou
     rows.append(("peak memory of a worker, MB", *(one["peak_bytes"] / 1e6 for one in every)))
     heads = (f"{workers} worker{'s' * (workers > 1)}" for workers in found)
     print(measurement.table(("stage", *heads), rows))
-    methods = ", ".join(f"{value:.0f} {name}" for name, value in sorted(requests.items()))
-    print(f"requests per exposure: {sum(requests.values()):.0f} ({methods})")
+    kinds = ", ".join(f"{value:g} {name}" for name, value in sorted(requests.items()) if value)
+    print(f"requests per exposure: {sum(requests.values()):g} ({kinds})")
     print(f"MB per exposure: {every[0]['bytes_read'] / 1e6:.0f} read, {every[0]['bytes_written'] / 1e6:.0f} written")
 
 

@@ -20,7 +20,9 @@ from botocore.config import Config
 from reprocess.demo import endpoint as embedded
 
 MOTO = "moto"
-_REQUEST = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) /")
+_REQUEST = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) /([^ ?]*)")
+_KINDS = ("raw", "products", "pointers", "references", "campaigns", "events", "catalogue")
+"""What a key is about, by a folder in it."""
 _PIECE_BYTES = 2**18
 _NOBODYS_KEYS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "benchmark")
 
@@ -75,9 +77,13 @@ def _remove(client: Any, name: str) -> None:  # noqa: ANN401 (a client of boto3)
 
 @dataclass
 class Traffic:
-    """What went through a relay: requests by method, and bytes from and to the server, heads of messages included."""
+    """What went through a relay: requests, and bytes from and to the server, heads of messages included.
+
+    Requests are counted by method, and by method and kind of key, for example ``PUT products``.
+    """
 
     requests: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     received: int = 0
     sent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -125,7 +131,10 @@ class _Counter:
         with self._traffic.lock:
             self._traffic.sent += len(piece)
             if begin:
-                self._traffic.requests[begin.group(1).decode()] += 1
+                method, path = (part.decode() for part in begin.groups())
+                kind = next((kind for kind in _KINDS if kind in path.split("/")), "others")
+                self._traffic.requests[method] += 1
+                self._traffic.kinds[f"{method} {kind}"] += 1
 
     def downwards(self, piece: bytes) -> None:
         self._clients_turn = True

@@ -105,11 +105,11 @@ def measure(url: str, settings: Settings, wish: Wish, *, say: Say = lambda sente
         The place holds something else, or the workers cannot be had as the settings are.
     """
     _check_workers(settings, wish)
+    data = data_digest(wish)
     url = campaign.absolute(url).rstrip("/")
     place = claim(url, settings)
     started = datetime.now(UTC).replace(tzinfo=None)
     run = f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    data = data_digest(wish)
     _make_data(place, wish, say)
     found = []
     for turn in range(1, wish.repeat + 1):
@@ -146,17 +146,14 @@ def claim(url: str, settings: Settings) -> Store:
         Something else is there.
     """
     outer = campaign.open_url(url, settings)
-    strangers = [name for name in outer.prefixes() if name != f"{PLACE}/"]
-    # Objects that lie directly there are told by no prefix.
-    first = next((stamp.key for stamp in outer.list() if not stamp.key.startswith(f"{PLACE}/")), "")
-    if strangers or first:
+    stranger = next((key for key in (_first(outer), _first(outer, _AFTER_OURS)) if key and not _is_below(key)), "")
+    if stranger:
         raise errors.UsageError(
-            f"{url} holds {first or strangers[0]}, which is of no benchmark. Name an empty bucket, prefix or directory."
+            f"{url} holds {stranger}, which is of no benchmark. Name an empty bucket, prefix or directory."
         )
     place = outer.below(PLACE)
     if not _is_ours(place):
-        found = next((stamp.key for stamp in place.list()), "")
-        if found:
+        if found := _first(place):
             raise errors.UsageError(
                 f"{url}/{PLACE} holds {found} and no {MARKER}: it is of no benchmark. Name another."
             )
@@ -164,10 +161,25 @@ def claim(url: str, settings: Settings) -> Store:
     return place
 
 
+_AFTER_OURS = f"{PLACE}/~"
+
+
+def _first(store: Store, after: str = "") -> str:
+    """Name the first object there is; a directory that is not there yet has none, and is made by the first write."""
+    try:
+        return next((stamp.key for stamp in store.list(after=after)), "")
+    except errors.BucketMissing:
+        return ""
+
+
+def _is_below(key: str) -> bool:
+    return key.startswith(f"{PLACE}/")
+
+
 def _is_ours(place: Store) -> bool:
     try:
         records.loads(place.get(MARKER).data, "benchmarks", name=f"{place.url}/{MARKER}")
-    except errors.ObjectMissing:
+    except (errors.ObjectMissing, errors.BucketMissing):
         return False
     return True
 
@@ -209,14 +221,23 @@ def find(url: str, settings: Settings, name: str) -> Run:
     if Path(name).is_file():
         return benchmark.from_bytes(Path(name).read_bytes(), name=name)
     place = campaign.open_url(campaign.absolute(url).rstrip("/"), settings).below(PLACE)
-    found = [stamp.key for stamp in place.list(f"runs/{name}") if stamp.key.endswith(".json")] if name else []
+    kept = _runs(place)
+    found = [each for each in kept if name and each.startswith(name)]
     if len(found) != 1:
-        kept = [stamp.key[5:-5] for stamp in place.list("runs/") if stamp.key.endswith(".json")]
         raise errors.UsageError(
             f"{url} has {'no run' if not found else f'{len(found)} runs'} {name}. "
             f"The latest are {', '.join(kept[-3:]) or 'none'}."
         )
-    return benchmark.from_bytes(place.get(found[0]).data, name=found[0])
+    return benchmark.from_bytes(place.get(f"runs/{found[0]}.json").data, name=found[0])
+
+
+def _runs(place: Store) -> list[str]:
+    """Name the runs that were kept, the earliest first."""
+    try:
+        stamps = list(place.list("runs/"))
+    except errors.BucketMissing:  # of a directory: nothing was measured there
+        return []
+    return [stamp.key[len("runs/") : -len(".json")] for stamp in stamps if stamp.key.endswith(".json")]
 
 
 def _make_data(place: Store, wish: Wish, say: Say) -> None:

@@ -270,8 +270,6 @@ for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.ex
     main.add_command(_command)
 for _command in cli_events.COMMANDS:
     main.add_command(_command)
-for _command in cli_bench.COMMANDS:
-    main.add_command(_command)
 
 
 @main.command(short_help="Calibrate one file on this machine, without S3 and Dask.")
@@ -355,6 +353,10 @@ def demo(ctx: click.Context, output_dir: str, workers: int | None) -> None:
     from reprocess.demo import trip
 
     trip.show(Path(output_dir), settings_of(ctx, workers=workers))
+
+
+for _command in cli_bench.COMMANDS:
+    main.add_command(_command)
 
 
 def _simulation(wish: Mapping[str, Any]) -> SimulationOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ from reprocess.cli_options import (
 
 if TYPE_CHECKING:
     from reprocess.campaign import Archive
+    from reprocess.exposure import Outcome
+    from reprocess.planning.plan import Plan
     from reprocess.publication.control import Control
     from reprocess.reporting.report import Summary
     from reprocess.steering import Retrial
@@ -61,6 +63,7 @@ _why = click.option("--why", default="", help="Kept with it, and shown to whoeve
 @with_all(_limits)
 @click.option("--approve", is_flag=True, help="Stop after the pilot, until `reprocess approve`.")
 @click.option("--release", default="", metavar="NAME", help="Show readers all versions together, under this name.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve Prometheus metrics here.")
 @json_flag
 @with_all(everywhere)
 @click.pass_context
@@ -73,19 +76,32 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **rest:
     Of a plan of twenty exposures or more a few of each kind run first; readers see nothing of them before they all have
     ended well. A version that differs by more than the target's budget allows is held back.
 
+    --metrics-port serves this machine only; 0 takes a free port and says which.
+
     Exits with 1 if exposures failed, 4 if the sum does not close, 5 if the campaign is paused or waits for approval, 6
     if another coordinator works on it.
     """
     from reprocess import campaign, coordinator, terminal
+    from reprocess.cli_events import transport_of
+    from reprocess.delivery import courier
 
-    wish = _wish(rest)
+    wish, port = _wish(rest), rest.pop("metrics_port")
     opened = open_archive(ctx, archive, **rest)
     made = campaign.find_plan(opened, digest)
-    with _busy(), terminal.live_run(opened.settings.prices, made.forecast, enabled=not as_json) as live:
-        observe = None if live is None else live.observe
+    with (
+        _busy(),
+        _metrics(opened, made, port) as count,
+        terminal.live_run(opened.settings.prices, made.forecast, enabled=not as_json) as live,
+    ):
+
+        def observe(outcome: Outcome) -> None:
+            count(outcome)
+            if live is not None:
+                live.observe(outcome)
+
         summary = coordinator.run(opened, digest, progress=live, observe=observe, wish=wish)
     show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
-    _deliver(opened)
+    courier.after_run(opened.store, transport_of(opened))
     sys.exit(exit_code(summary))
 
 
@@ -107,6 +123,8 @@ def sweep(ctx: click.Context, /, archive: str, target: str, as_json: bool, **res
     """
     from reprocess import sweep as sweeping
     from reprocess import terminal
+    from reprocess.cli_events import transport_of
+    from reprocess.delivery import courier
 
     wish = _wish(rest)
     opened = open_archive(ctx, archive, **rest)
@@ -115,7 +133,7 @@ def sweep(ctx: click.Context, /, archive: str, target: str, as_json: bool, **res
         observe = None if live is None else live.observe
         done = sweeping.sweep(opened, wanted, wish=wish, progress=live, observe=observe)
     show(_sweep_record(done), as_json, lambda _: _sweep_text(done))
-    _deliver(opened)
+    courier.after_run(opened.store, transport_of(opened))
     sys.exit(exit_code(done.summary))
 
 
@@ -237,14 +255,20 @@ def _busy() -> Iterator[None]:
         sys.exit(EXIT_BUSY)
 
 
-def _deliver(archive: Archive) -> None:
-    """Bring subscribers what is new; a receiver that does not answer is no failure of the campaign."""
-    from reprocess.cli_events import transport_of
-    from reprocess.delivery import courier
+@contextmanager
+def _metrics(archive: Archive, made: Plan, port: int | None) -> Iterator[Callable[[Outcome], None]]:
+    """Serve what the campaign comes to while a block runs, if a port is given; yields what counts an outcome."""
+    from reprocess.publication import ledger
+    from reprocess.reporting import campaign_metrics
 
-    for each in courier.deliver(archive.store, transport_of(archive)):
-        if each.problem:
-            click.echo(f"reprocess: {each.subscription}: {each.problem}", err=True)
+    if port is None:
+        yield lambda _: None
+        return
+    before = ledger.read(archive.store, made.digest[:16])
+    live = campaign_metrics.Live(made, before.values(), archive.settings.prices)
+    with live.served(port) as chosen:
+        click.echo(f"Metrics: http://127.0.0.1:{chosen}/metrics", err=True)
+        yield live.update
 
 
 def _tell(control: Control, what: str) -> None:

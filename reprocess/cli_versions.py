@@ -89,7 +89,8 @@ def rollback(
 
     DATASET goes back to the version before, once: doing it again changes nothing, --to goes further back, or forward
     again. A campaign's datasets go back to what readers saw before it, a release's to what it names. What was retired
-    is shown again. No version is deleted; what readers left is made anew if a later plan asks for it.
+    is shown again. No version is deleted; what readers left is made anew if a later plan asks for it. Cancel a campaign
+    that still runs before you take it back: what it publishes afterwards stays.
 
     Exits with 1 if a dataset was refused: held, or its version before is cleaned away or not whole.
     """

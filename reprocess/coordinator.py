@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
-from reprocess import __version__, closing, errors, units, worker
+from reprocess import __version__, closing, errors, logs, redaction, units, worker
 from reprocess.archive import recipe
 from reprocess.campaign import Archive, find_plan
 from reprocess.execution import executors
@@ -38,12 +38,10 @@ from reprocess.publication import (
 from reprocess.publication import lease as leases
 from reprocess.publication.control import Control
 from reprocess.publication.lease import Lease
-from reprocess.publication.manifest import Manifest
 from reprocess.publication.refusals import Refusal
 from reprocess.reporting.ending import Ending
 from reprocess.reporting.report import Summary
 from reprocess.settings import ExecutionSettings
-from reprocess.storage.store import Store
 
 Progress = Callable[[int, int | None, str], None]
 """Called with how many are done, how many there are, and a word on the last one."""
@@ -125,7 +123,7 @@ def run(
     before = ledger.read(archive.store, campaign)
     end = _standing(controls.read(archive.store, campaign))
     if end is None and _waiting(archive, made, before):
-        with _lease(archive, made).kept() as lease:
+        with logs.fields(campaign=campaign), _lease(archive, made).kept() as lease:
             # Whoever held it before has perhaps done some of the work.
             run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe)
             end = run.work(executor)
@@ -166,7 +164,7 @@ WAITS_FOR_APPROVAL = "The pilot is done, and the run was started with --approve.
 
 def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> list[Item]:
     """Return what is still to be done."""
-    waiting = [item for item in made.items if item.action == "calibrate" and not _is_settled(item, before)]
+    waiting = [item for item in made.items if item.action == "calibrate" and not is_settled(item, before)]
     lost = sorted({item.entry.location for item in waiting} - set(archive.raw))
     if lost:
         raise errors.PlanError(
@@ -176,7 +174,7 @@ def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> lis
     return waiting
 
 
-def _is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
+def is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
     """Whether an earlier run of the same plan ended an item for good."""
     outcome = before.get(units.last_unit(item))
     return outcome is not None and outcome.outcome_class in _FOR_GOOD
@@ -247,7 +245,10 @@ class _Run:
         store = self.archive.store
         self.control = controls.read(store, self.campaign)
         if self.control.state == controls.DEFER:
-            self.control = controls.change(store, self.campaign, by="run", state=controls.RUN, why="")
+            again = (controls.DEFER,)
+            self.control = controls.change(
+                store, self.campaign, by="run", only_from=again, state=controls.RUN, why=""
+            )
         with ledger.begin(store, self.campaign) as self.book:
             self.book.before_batch = self._tell
             last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]
@@ -344,8 +345,10 @@ class _Run:
         """Publish what a unit has written, and note how it ended."""
         item = self.items.get(outcome.dataset)
         if item is None:
-            _LOG.log(logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING, "%s", outcome)
+            level = logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING
+            _LOG.log(level, "%s: %s %s", outcome.unit, outcome.outcome_class, redaction.clean(outcome.message))
             return
+        self.spent = self.spent + spending.spent([outcome], self.archive.settings.prices)
         if outcome.outcome_class == worker.WRITTEN and not publishing:
             outcome = self._gated(item, outcome)
             if outcome.outcome_class == worker.WRITTEN:
@@ -365,9 +368,10 @@ class _Run:
             self._halt(controls.PAUSE, f"Too many failures. {reason}", "error budget")
 
     def _note(self, outcome: Outcome) -> None:
+        outcome = replace(outcome, message=redaction.clean(outcome.message))
         self.book.append(outcome)
-        self.spent = self.spent + spending.spent([outcome], self.archive.settings.prices)
-        _LOG.info("%s: %s %s", outcome.unit, outcome.outcome_class, outcome.message)
+        with logs.fields(dataset=outcome.dataset, attempt=outcome.attempt):
+            _LOG.info("%s: %s %s", outcome.unit, outcome.outcome_class, outcome.message)
         if self.observe is not None:
             self.observe(outcome)
 
@@ -401,10 +405,11 @@ class _Run:
         self.end = _standing(self.control)
 
     def _halt(self, state: str, why: str, by: str) -> None:
-        """Stop by oneself, and leave word of it for operators and for the next run."""
+        """Stop by oneself, and leave word of it for operators and for the next run; what they said meanwhile holds."""
         _LOG.warning("The campaign stops: %s", why)
-        self.control = controls.change(self.archive.store, self.campaign, by=by, state=state, why=why)
-        self.end = Ending("deferred", why, by) if state == controls.DEFER else _standing(self.control)
+        going = (controls.RUN, controls.DEFER)
+        self.control = controls.change(self.archive.store, self.campaign, by=by, only_from=going, state=state, why=why)
+        self.end = _standing(self.control) or Ending("deferred", why, by)
 
     # Publication
 
@@ -436,14 +441,14 @@ class _Run:
     def _show(self, item: Item, outcome: Outcome) -> str:
         store, against = self.archive.store, str(outcome.difference.get("against", ""))
         if outcome.difference.get("verdict") == "identical":
-            shown = _version(store, item.dataset, against)
+            shown = publish.need_version(store, item.dataset, against)
             same = [recipe.digest(item.fingerprint)]
             publish.move_pointer(store, shown, writer=self.writer, equivalents=same, instead_of=against)
             return "unchanged"
         # Without a difference nothing was published when the unit looked, or this very version was.
         instead_of = against or None
         publish.move_pointer(
-            store, _version(store, item.dataset, item.version), writer=self.writer, instead_of=instead_of
+            store, publish.need_version(store, item.dataset, item.version), writer=self.writer, instead_of=instead_of
         )
         return "published"
 
@@ -469,10 +474,3 @@ class _Run:
 
 def _deferred(item: Item, why: str) -> Outcome:
     return Outcome(units.last_unit(item), item.dataset, "deferred", why, attempt=0)
-
-
-def _version(store: Store, dataset: str, version: str) -> Manifest:
-    manifest = publish.read_version(store, dataset, version)
-    if manifest is None:
-        raise errors.PublicationError(f"{dataset}: version {version} has no manifest. Run again.")
-    return manifest

@@ -60,17 +60,17 @@ def clean(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def _ambient() -> list[str]:
-    """Return the secrets of this process; its environment hardly changes, so it is read once a second."""
+    """Return the secrets of this process; which variables hold any is looked up once a second, their values always."""
     global _known  # noqa: PLW0603 (there is one environment to a process)
-    until, count, found = _known
+    until, count, names = _known
     now = time.monotonic()
     if now >= until or count != len(os.environ):
-        found = _secrets(os.environ)
-        _known = (now + 1.0, len(os.environ), found)
-    return found
+        names = tuple(name for name in os.environ if _SECRET_NAME.search(name))
+        _known = (now + 1.0, len(os.environ), names)
+    return _secrets({name: os.environ.get(name, "") for name in names})
 
 
-_known: tuple[float, int, list[str]] = (0.0, -1, [])
+_known: tuple[float, int, tuple[str, ...]] = (0.0, -1, ())
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:

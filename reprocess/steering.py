@@ -61,6 +61,13 @@ def approve(archive: Archive, digest: str, *, by: str = "") -> Control:
     PlanError
         An operator has paused it for another reason: that is for `resume`.
     """
+    made = find_plan(archive, digest)
+    present = controls.read(archive.store, made.digest[:16])
+    if present.state == controls.PAUSE and present.by not in controls.AT_THE_PILOT:
+        raise errors.PlanError(
+            f"Campaign {made.digest[:16]} was paused by {present.by} ({present.why or 'no reason given'}), not after its "
+            "pilot. Lift that with `reprocess resume`."
+        )
     return _change(archive, digest, by, state=controls.RUN, why="", approved=True)
 
 

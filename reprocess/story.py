@@ -180,14 +180,36 @@ def say(reason: Reason) -> str:
     old, new = (reason.old or "none").rstrip("."), (reason.new or "none").rstrip(".")
     sentences = {
         "raw-changed": f"The Level 1b object was replaced: {old} became {new}.",
-        "software": f"{reason.step}: the software changed from {old} to {new}.",
+        "software": _software(reason, old, new),
         "reference": f"{reason.step}: the {reason.reference_type} reference changed from {old} to {new}.",
-        "parameter": f"{reason.step}: a parameter changed from {old} to {new}.",
+        "parameter": _parameter(reason, old, new),
         "product-missing": "No product was found.",
         "product-damaged": f"The product is damaged: {old}.",
         "undecidable": f"It cannot be decided: {old}.",
     }
     return sentences.get(reason.kind, f"{reason.kind} at {reason.step}: {old} to {new}.")
+
+
+def _software(reason: Reason, old: str, new: str) -> str:
+    if new.startswith(f"{reason.step} revision") and reason.old is None:
+        return f"{reason.step}: this step is new ({new})."
+    if old.startswith(f"{reason.step} revision") and reason.new is None:
+        return f"{reason.step}: this step is no longer run (it was {old})."
+    if reason.old is None:
+        return f"{reason.step}: the software has {new}."
+    return f"{reason.step}: the software changed from {old} to {new}."
+
+
+def _parameter(reason: Reason, old: str, new: str) -> str:
+    """Say a change of a parameter; both sides are ``name=value``, or nothing where there was no such parameter."""
+    (name, _, before), (other, _, now) = old.partition("="), new.partition("=")
+    if reason.old is None:
+        return f"{reason.step}: the parameter {new} is new."
+    if reason.new is None:
+        return f"{reason.step}: the parameter {old} is no more."
+    if name != other:
+        return f"{reason.step}: a parameter changed from {old} to {new}."
+    return f"{reason.step}: the parameter {name} changed from {before} to {now}."
 
 
 def record(account: Account) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from reprocess.campaign import Archive, Progress
 from reprocess.exposure import Outcome
 from reprocess.planning import plan as plans
 from reprocess.planning.plan import Plan
+from reprocess.publication import control as controls
 from reprocess.publication import ledger, liveness, publish
 from reprocess.publication import manifest as manifests
 from reprocess.publication import pointer as pointers
@@ -227,14 +228,20 @@ def _sums(store: Store, known: Mapping[str, _Known], sleep: Callable[[float], No
             yield Sum(name, "", "ended", problems=(str(error),))
             continue
         begun = "cut off" if (name, "outcomes") in there else "not run"
+        control = controls.read(store, name)
         state = "running" if name in live else "ended" if name not in open_ else begun
-        yield _sum(made, outcomes, state, known)
+        state = "paused" if control.state == controls.PAUSE else state
+        yield _sum(made, outcomes, state, known, rest=_RESTS.get(control.state, ""))
 
 
-def _sum(made: Plan, outcomes: Iterable[Outcome], state: str, known: Mapping[str, _Known]) -> Sum:
+_RESTS = {controls.CANCEL: "cancelled", controls.DEFER: "deferred"}
+"""Class of the candidates that nothing was done about, by what the campaign was told to do."""
+
+
+def _sum(made: Plan, outcomes: Iterable[Outcome], state: str, known: Mapping[str, _Known], *, rest: str) -> Sum:
     """Close one sum, and hold what the ledger calls published against what is there."""
     outcomes = tuple(outcomes)
-    closed = ledger.close(made, outcomes)
+    closed = ledger.close(made, outcomes, rest=rest)
     problems = [f"{dataset}: there are outcomes of it, but it is no candidate." for dataset in closed.strangers]
     problems += _unfounded(outcomes, known)
     return Sum(made.digest[:16], made.created, state, closed.candidates, closed.counts, closed.pending, tuple(problems))

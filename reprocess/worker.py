@@ -430,9 +430,7 @@ def _exists(desk: _Desk) -> bool:
     return desk.meter.written is not None
 
 
-def _write(
-    desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str], rest: Ranged | None = None
-) -> None:
+def _write(desk: _Desk, rate: Rate, rateints: Rate, statuses: Mapping[str, str], rest: Ranged | None = None) -> None:
     """Write products, picture and provenance of a version, its manifest last."""
     plan, item = desk.work.plan, desk.work.item
     with desk.meter.stage("read"):

@@ -115,7 +115,7 @@ def ended():
         raw.put(key(number), data)
     for name, (damage, _, _) in DAMAGES.items():
         raw.put(key(NUMBERS[name]), damage(data))
-    archive = trips.make(raw=raw.url, options=trips.TINY)
+    archive = trips.make(raw=raw.url, options=trips.TINY, canary=0, error_budget=0)
     made, summary = trips.go(archive, trips.target(options=trips.TINY))
     closing = ledger.close(made, ledger.read(archive.store, made.digest[:16]).values())
     return archive, summary, closing
@@ -251,9 +251,12 @@ class TestChanges:
         made = campaign.plan(archive, trips.target(options=trips.TINY), created=trips.LATER)
         assert [verdict.dataset for verdict in made.verdicts()] == [DATASET.format(1)]
 
-    @pytest.mark.parametrize("moment", [1, 2, 3])
-    @pytest.mark.parametrize("extra", ["", trips.LEAST_MEMORY], ids=["whole", "slabs"])
-    def test_replaced_while_it_is_read(self, moment, extra):
+    @pytest.mark.parametrize(
+        ("extra", "moment"),
+        [("", 1), *((trips.LEAST_MEMORY, moment) for moment in (1, 2, 3))],
+        ids=["whole", "slabs-1", "slabs-2", "slabs-3"],
+    )
+    def test_replaced_while_it_is_read(self, extra, moment):
         """Ranges of two versions never mix: a raw object that is replaced between two reads is raw-replaced."""
         source = trips.simulated(trips.TALL)
         raw = trips.copy(source.below("raw"), trips.fresh())
@@ -261,7 +264,7 @@ class TestChanges:
         calls = []
 
         def hook(name, key, perform):
-            if name == "get_ranges" and "nrca1" in key:
+            if name in ("get_ranges", "fill") and "nrca1" in key:
                 calls.append(key)
                 if len(calls) == moment:
                     raw.put(key, raw.get(key).data)
@@ -272,8 +275,7 @@ class TestChanges:
         summary = coordinator.run(watched, made.digest)
         ended = {name.rpartition("_")[2]: found for name, (found, _) in endings(archive, made).items()}
 
-        if len(calls) < moment:
-            pytest.skip(f"an exposure is read in {len(calls)} calls")
+        assert len(calls) >= moment
         assert ended == {"nrca1": "raw-replaced", "nrcalong": "published"}
         assert summary.closes
         assert len(trips.shown(archive)) == 1

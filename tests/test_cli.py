@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from reprocess import __version__, campaign, cli, coordinator, inspection
+from reprocess import __version__, campaign, cli, cli_inspection, coordinator, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
@@ -185,6 +186,32 @@ class TestLooking:
         assert "still to do  2" in text
         assert "DOES NOT CLOSE" not in text
         assert (record["to_do"], record["ended"], record["remainder"]) == (2, False, [])
+
+    def test_watching_ends_with_the_campaign(self, reprocess, archive, digest, monkeypatch):
+        """--watch shows a campaign again and again until it has ended; with --json each time one line."""
+
+        def work(_):
+            reprocess("run", archive, digest, "--json")
+
+        monkeypatch.setattr(cli_inspection, "time", SimpleNamespace(sleep=work))
+        first, last = map(json.loads, reprocess("status", archive, digest, "--watch", "--json").stdout.splitlines())
+
+        assert (first["over"], first["to_do"], last["over"], last["to_do"]) == (False, 2, True, 0)
+        assert "The campaign has ended" in reprocess("status", archive, digest, "--watch").stdout
+
+    def test_watching_can_be_interrupted(self, reprocess, archive, digest, monkeypatch):
+        """An interrupt ends --watch with 130, and the campaign does not care."""
+
+        def interrupt(_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli_inspection, "time", SimpleNamespace(sleep=interrupt))
+
+        assert "nobody has begun it" in reprocess("status", archive, digest, "--watch", code=130).stdout
+
+    def test_watching_needs_a_campaign(self, reprocess, archive):
+        """--watch without a digest is refused."""
+        assert "digest" in refused(reprocess("status", archive, "--watch", code=2))
 
     def test_metrics(self, reprocess, archive, place):
         """--prometheus prints metrics and nothing else; before any judgement it says what to do."""

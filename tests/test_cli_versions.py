@@ -125,13 +125,22 @@ class TestRollback:
 
 class TestOthers:
     def test_retire(self, reprocess, arc, dataset):
-        """A retired dataset is told as such by get, explain and verify; its file names are given back to no one."""
+        """A retired dataset is told as such by get and verify; a reason has to be given."""
         reprocess("retire", arc, dataset, "--reason", "wrong target")
 
         assert "wrong target" in reprocess("get", arc, dataset, code=2).stderr
-        assert "retired" in reprocess("explain", arc, dataset).stdout
         assert "1 datasets are retired" in reprocess("verify", arc).stdout
         assert reprocess("retire", arc, dataset, code=2).stderr
+
+    def test_explain(self, reprocess, arc, dataset):
+        """The story of a retired dataset says when and why, and what readers saw before."""
+        before = shown(arc, dataset)
+        reprocess("retire", arc, dataset, "--reason", "wrong target")
+        text = reprocess("explain", arc, dataset).stdout
+
+        assert "retired on" in text
+        assert "wrong target" in text
+        assert before in text
 
     def test_release(self, reprocess, arc, twice):
         """It says how many versions it names; another one of the same name is refused."""

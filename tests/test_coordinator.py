@@ -9,7 +9,7 @@ import pytest
 from reprocess import campaign, coordinator, errors, steering, worker
 from reprocess.coordinator import Wish
 from reprocess.execution.serial import SerialExecutor
-from reprocess.publication import control, holds, ledger, lease, refusals, releases
+from reprocess.publication import control, holds, lease, ledger, refusals, releases
 from reprocess.publication.holds import Hold
 from reprocess.settings import PriceSettings
 from reprocess.simulation.options import SimulationOptions
@@ -57,7 +57,7 @@ class TestControl:
     def test_pause_and_resume(self, monkeypatch):
         """A campaign that is paused stops, refuses to be run, and does the rest when it is resumed."""
         monkeypatch.setattr(coordinator, "CONTROL_S", 0.0)
-        archive, made, name = prepare()
+        archive, made, _ = prepare()
         executor = Acting(9, lambda: steering.pause(archive, made.digest, why="the store is slow", by="Ada"))
 
         cut = coordinator.run(archive, made.digest, executor=executor)
@@ -185,7 +185,7 @@ class TestFailures:
 
     def test_given_up_until_somebody_asks(self):
         """What ended for good is not tried by the next run, nor by a later plan; `retry` lifts both."""
-        archive, made, name = prepare()
+        archive, made, _ = prepare()
         dataset = made.items[0].dataset
         lost = Acting(end={dataset: lambda task: worker.Outcome(task.unit, task.dataset, "overdue", "slow")})
         coordinator.run(archive, made.digest, executor=lost)

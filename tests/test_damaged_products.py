@@ -1,6 +1,5 @@
 """Products whose manifest lies: each has its class, its message and its row in the plan, and stops no other."""
 
-import itertools
 import json
 from dataclasses import replace
 
@@ -158,11 +157,11 @@ class TestLies:
         dataset, version = damage(archive, LIES["digest"][0])
         key = f"products/{dataset}/{version}/manifest.json"
 
-        def refuse(name, asked, perform):
+        def refuse(name, _, perform):
             if name != "sweep":
                 return perform()
-            refused = ((one, errors.AccessDenied(f"{one.key}: no permission.")) for one in asked if one.key == key)
-            return itertools.chain(refused, archive.store.sweep([one for one in asked if one.key != key]))
+            refused = errors.AccessDenied(f"{key}: no permission.")
+            return ((one, refused if one.key == key else answer) for one, answer in perform())
 
         campaign.scan(replace(archive, store=Watched(archive.store, refuse)))
         (item,) = plan(archive, trips.LATER).items
@@ -173,3 +172,18 @@ class TestLies:
         campaign.scan(archive)
         (item,) = plan(archive, trips.LATEST).items
         assert item.verdict.reasons[0].kind == "product-damaged"
+
+    def test_through_a_run(self):
+        """Whatever the lie, the run that redoes it shows the new version: the damaged one is no measure for it."""
+        archive, wanted = trips.make(options=trips.TINY), trips.target(options=trips.TINY)
+        trips.go(archive, wanted)
+        for day, (change, _) in enumerate(LIES.values(), 1):
+            dataset, version = damage(archive, change)
+            campaign.scan(archive)
+
+            _, summary = trips.go(archive, wanted, created=f"2026-12-{day:02d}T00:00:00.000")
+
+            assert (summary.classes["published"], summary.classes["current"]) == (1, 1)
+            assert trips.shown(archive)[dataset] != version
+            assert inspection.verify(archive).problems == ()
+            campaign.scan(archive)

@@ -43,6 +43,13 @@ def test_variables(name):
     assert clean(f"strange {PLANTED}!", **{name: PLANTED}) == f"strange {redaction.MASK}!"
 
 
+def test_a_value_that_changes(monkeypatch):
+    """Credentials that are renewed are known at once."""
+    for value in ("first-secret", "second-secret"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", value)
+        assert redaction.clean(f"with {value}") == f"with {redaction.MASK}"
+
+
 def test_key_ids():
     """Amazon's key ids are taken out."""
     assert "AKIAIOSFODNN7EXAMPLE" not in clean("identity AKIAIOSFODNN7EXAMPLE is unknown")

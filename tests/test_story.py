@@ -171,6 +171,23 @@ class TestRecord:
 
 class TestSay:
     @pytest.mark.parametrize(
+        ("kind", "old", "new", "sentence"),
+        [
+            ("software", None, "jump revision 2", "jump: this step is new (jump revision 2)."),
+            ("software", "jump revision 2", None, "jump: this step is no longer run (it was jump revision 2)."),
+            ("software", None, "another order of steps", "jump: the software has another order of steps."),
+            ("parameter", "a=4.0", "a=5.0", "jump: the parameter a changed from 4.0 to 5.0."),
+            ("parameter", None, "a=5.0", "jump: the parameter a=5.0 is new."),
+            ("parameter", "a=4.0", None, "jump: the parameter a=4.0 is no more."),
+            ("reference", None, "x.fits", "jump: the dark reference changed from none to x.fits."),
+            ("raw-changed", "etag=1", "etag=2", "The Level 1b object was replaced: etag=1 became etag=2."),
+        ],
+    )
+    def test_reads_well(self, kind, old, new, sentence):
+        """What was not there before, or is no more, is said so."""
+        assert story.say(Reason(kind, "jump", "dark", old, new)) == sentence
+
+    @pytest.mark.parametrize(
         ("kind", "word"),
         [
             ("raw-changed", "replaced"),

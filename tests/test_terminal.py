@@ -7,6 +7,10 @@ import pytest
 from rich.console import Console
 
 from reprocess import campaign, terminal
+from reprocess.exposure import Outcome
+from reprocess.planning.forecast import Forecast, Interval
+from reprocess.reporting.running import RunTally
+from reprocess.settings import PriceSettings
 from reprocess.simulation.archive import simulate
 from tests import trips
 
@@ -67,6 +71,61 @@ class TestProgress:
         """An error inside goes out as it is."""
         with pytest.raises(ZeroDivisionError), terminal.progress("x"):
             raise ZeroDivisionError
+
+
+class TestLiveRun:
+    """The line of a run."""
+
+    def run(self, *, terminal_width=None, clock=None):
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=terminal_width is not None, width=terminal_width or 80)
+        shown = terminal.LiveRun(RunTally(), console, clock or (lambda: 0.0))
+        return shown, console, screen
+
+    def test_not_wanted(self):
+        """Without a line there is nothing to call."""
+        with terminal.live_run(PriceSettings(), enabled=False) as shown:
+            assert shown is None
+
+    def test_in_a_file_a_line_comes_now_and_then(self):
+        """Where the line cannot be rewritten it comes once in a while, whole, and brackets in names are no markup."""
+        now = [0.0]
+        shown, _, screen = self.run(clock=lambda: now[0])
+        for second in range(1, 100):
+            now[0] = float(second)
+            shown.observe(Outcome(f"d{second}", f"d{second}", "bad-data" if second % 2 else "published"))
+            shown(second, 200, f"d{second}[/dim]")
+        lines = screen.getvalue().splitlines()
+
+        assert len(lines) == 3
+        assert lines[0] == "calibrating  30/200 (15 %)  1.00/s  2 min 50 s left  15 failed (bad-data 15)"
+
+    def test_on_a_terminal_it_is_one_line(self):
+        """However long it is, it takes one line of the terminal, and nothing is printed between."""
+        shown, console, screen = self.run(terminal_width=40)
+        shown(5, 10, "a[red]name" * 30)
+        console.print(shown)
+
+        assert screen.getvalue().count("\n") == 1
+        assert "5/10 (50 %)" in screen.getvalue()
+
+    def test_the_terminal_is_redrawn(self, monkeypatch):
+        """While a block works the line is on standard error; afterwards its last state stays."""
+        screen = io.StringIO()
+        monkeypatch.setattr(terminal, "Console", lambda **_: Console(file=screen, force_terminal=True, width=120))
+        with terminal.live_run(PriceSettings()) as shown:
+            shown(3, 4, "name")
+
+        assert "3/4 (75 %)" in screen.getvalue()
+
+    def test_the_cost_of_what_was_forecast(self):
+        """With prices the cost so far stands beside what the plan should cost."""
+        interval = Interval(1.0, 2.0, 3.0)
+        forecast = Forecast(1, 1, interval, interval, interval, interval, interval, 0)
+        with terminal.live_run(PriceSettings(core_hour=1.0), forecast) as shown:
+            shown.observe(Outcome("d", "d", "published", seconds={"read": 1800.0}))
+
+            assert shown.line() == "0 done  cost 0.50 of 2.00"
 
 
 class TestWords:

@@ -134,6 +134,26 @@ class TestSync:
         assert "1 missing" in told
         assert f"{GAIN} is not at" in told
 
+    @pytest.mark.parametrize("damage", [None, b"", b"edited"])
+    def test_a_rule_that_cannot_be_had(self, fresh, call, damage):
+        """All other rules and files are copied, the rule is named with what to do, and the exit code is 1."""
+        place = trips.copy(trips.simulated(), trips.fresh()).below("crds")
+        key = "mappings/jwst/jwst_nircam_gain_9001.rmap"
+        place.delete(key) if damage is None else place.put(key, place.get(key).data.replace(b"9001.fits", damage))
+        words = ("references", "sync", fresh.store.url, "--target", "@first.toml", "--references", place.url)
+        done = json.loads(call(*words, "--json", code=1).stdout)
+        told = call(*words, code=1).stdout
+
+        assert [(one["name"], one["missing"]) for one in done["rules"]] == [(key.rpartition("/")[2], damage is None)]
+        assert (done["missing"], done["unusable"]) == ([], [])
+        assert GAIN not in {one["name"] for one in done["copied"]}
+        assert len(done["copied"]) > 10
+        assert "1 rules cannot be had" in told
+        assert key in told
+        held = {stamp.key.rpartition("/")[2] for stamp in fresh.store.list("references/rules/")}
+        every = {stamp.key.rpartition("/")[2] for stamp in trips.simulated().list("crds/mappings/jwst/")}
+        assert held == {name for name in every if "_9001." in name} - {key.rpartition("/")[2]}
+
     def test_two_processes(self, tmp_path):
         """Two syncs at once copy each file once between them, and both end well."""
         trips.copy(trips.simulated(), open_store(str(tmp_path / "sim")))
@@ -225,6 +245,19 @@ class TestFind:
         assert {one["used_as"] for one in found} == {"gain"}
         assert call("find", archive.store.url, "--reference", f"crds://{GAIN}", "--json").stdout == plain.stdout
         assert f"{len(found)} product(s)" in call("find", archive.store.url, "--reference", GAIN).stderr
+
+    def test_products_that_do_not_tell(self, archive, call):
+        """A damaged pointer is named on the error stream, after what was found, and the exit code is 4."""
+        changed = trips.copy(archive.store, trips.fresh())
+        key = sorted(stamp.key for stamp in changed.list("pointers/"))[0]
+        changed.put(key, b"{")
+        campaign.scan(campaign.open_archive(changed.url, archive.settings))
+        done = call("find", changed.url, "--reference", GAIN, "--json", code=4)
+
+        assert "1 product(s) cannot be read" in done.stderr
+        assert f"{key} is no JSON" in done.stderr
+        assert key not in done.stdout
+        assert len(done.stdout.splitlines()) > 0
 
     def test_nothing(self, archive, call):
         """That nothing was made with it is said, and part of a name finds nothing."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reprocess import campaign, coordinator, errors, verification, versions
-from reprocess.publication import holds, moves, publish, releases
+from reprocess.publication import events, holds, moves, publish, releases
 from reprocess.publication import pointer as pointers
 from tests import trips
 from tests.publication.faulty import Fault, Watched
@@ -407,6 +407,22 @@ class TestHold:
         with pytest.raises(errors.DamagedRecord, match="holds/"):
             versions.held(archive)
         assert versions.roll_back(archive, one(archive)).what == "refused"
+
+
+def test_events(trip):
+    """Whoever listens is told of each move once by its id, also if the command is given again."""
+    archive, _, second = trip
+    dataset = one(archive)
+    for _ in range(2):
+        versions.roll_back(archive, dataset, why="stripes")
+    versions.roll_back(archive, dataset, dry_run=True)
+    versions.roll_back(archive, dataset, to=version_of(second, dataset))
+    versions.retire(archive, dataset, why="no")
+    told = [event for batch in events.objects(archive.store) for event in events.read(archive.store, batch.key)]
+    by_hand = {event.id: event for event in told if event.kind in ("retired", "rolled-back")}
+
+    assert sorted(event.kind for event in by_hand.values()) == ["retired", "rolled-back", "rolled-back"]
+    assert {event.message for event in by_hand.values()} == {"stripes", "", "no"}
 
 
 def test_a_release_and_moves_on_s3(twice, s3_store):

@@ -194,10 +194,10 @@ def _copy(source: _Source, name: str, directory: Path, context: str) -> str:
         ) from error
     text = data.decode("utf-8", "replace")
     if not _is_whole(text):
-        needed = f", which {context} needs," if name != context else ""
+        why = "" if name == context else f": {context} needs it"
         raise errors.ContextError(
-            f"{name} at {place}{needed} does not have the sha1sum that it claims, so it is damaged or was edited. "
-            "Copy it there again from CRDS."
+            f"{name} at {place} does not have the sha1sum that it claims, so it is damaged or was edited. Copy it "
+            f"there again from CRDS{why}."
         )
     aside = directory / f".{name}.{uuid.uuid4().hex}"
     aside.write_bytes(data)

@@ -64,6 +64,8 @@ def versions(pointers: Iterable[Pointer], listed: Iterable[Stamp]) -> dict[str, 
 
 def look(store: Store, pointer: Pointer) -> Pointer:
     """Tell one pointer what `compare` would tell it after a listing of its version."""
+    if not pointer.version:  # it was retired
+        return pointer
     found = versions([pointer], store.list(f"products/{pointer.dataset}/{pointer.version}/"))
     return next(compare(store, [pointer], found, reads=Reads())) if found else pointer
 

@@ -115,7 +115,7 @@ def open_inventory(url: str, open_store: Callable[[str], Store]) -> S3Inventory:
         files = tuple(DataFile(str(one["key"]), int(one["size"]), str(one["MD5checksum"])) for one in record["files"])
         bucket, schema = str(record["sourceBucket"]), str(record["fileSchema"])
     except KeyError as error:
-        raise _damaged(url, f"it lacks {error}, so it is no manifest of an S3 Inventory") from error
+        raise _damaged(url, f"it is no manifest of an S3 Inventory, because it lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise _damaged(url, f"it is no manifest of an S3 Inventory: {error}") from error
     if kind not in ("CSV", "PARQUET"):

@@ -144,6 +144,23 @@ def _close(cluster: LocalCluster) -> None:
     cluster.close(timeout=CLOSE_TIMEOUT_S)
 
 
+def _started(**options: Any) -> LocalCluster:  # noqa: ANN401
+    """Start a cluster of processes.
+
+    Raises
+    ------
+    WorkerLost
+        They did not start.
+    """
+    try:
+        return LocalCluster(**options)
+    except (TimeoutError, RuntimeError, OSError) as error:
+        raise errors.WorkerLost(
+            f"The worker processes did not start ({error!r}). Look at the load and the memory of this machine, then "
+            "run again."
+        ) from error
+
+
 def _add_tiers(cluster: LocalCluster, tiers_bytes: Sequence[int]) -> None:
     """Start one worker of each higher memory tier."""
     plain = cluster.new_spec
@@ -259,7 +276,7 @@ class DaskExecutor(Executor):
                 tempfile.TemporaryDirectory(prefix="reprocess-", ignore_cleanup_errors=True)
             )
             scratch.enter_context(dask.config.set(CONFIGURATION))
-            cluster = LocalCluster(
+            cluster = _started(
                 n_workers=max(workers - len(tiers_bytes), 1),
                 threads_per_worker=1,
                 processes=True,

@@ -11,13 +11,14 @@ import numpy as np
 from reprocess.calibration.optional_fit import OptionalFit
 from reprocess.formats import asdf_tree, metadata_tree, product
 from reprocess.formats.tail import Level1bMetadata
+from reprocess.storage.store import Buffer
 
 SUFFIX = "fitopt"
 
 
 def write_fitopt(
     optional: OptionalFit, metadata: Level1bMetadata, info: product.ProductInfo, *, filename: str | None = None
-) -> Iterator[bytes]:
+) -> Iterator[Buffer]:
     """Write the fit of each segment as the blocks of a ``_fitopt`` FITS file; planes without any value are left out.
 
     Parameters

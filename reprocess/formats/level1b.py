@@ -288,7 +288,7 @@ def _fill(
     after: bytearray | None = None,
 ) -> None:
     """Fill a flat array from the bytes that stand at `start`, and buffers with those right before and after them."""
-    targets = [before or b"", memoryview(pixels).cast("B"), after or b""]
+    targets = [before or b"", pixels.view(np.uint8).data, after or b""]
     with _one_version(entry):
         store.fill(entry.key, start, targets, etag=entry.etag)
     for first in range(0, pixels.size, _BLOCK_PIXELS):

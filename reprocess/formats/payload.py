@@ -15,7 +15,7 @@ from typing import Any
 
 from reprocess import errors
 from reprocess.formats import header, science
-from reprocess.storage.body import Buffer
+from reprocess.storage.store import Buffer
 
 KEYWORDS = "keywords"
 """Key of the digests of science keywords by extension; the other keys are names of extensions."""

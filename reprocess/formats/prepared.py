@@ -142,9 +142,7 @@ def open_whole(store: Store, prefix: str) -> Whole:
         text: Any = attributes.get("text", ())
         keywords: Any = attributes["keywords"]
         arrays = {name: _array(root[name], f"{prefix}/{name}") for name in names}
-        return Whole(
-            str(attributes["type"]), str(attributes["name"]), dict(keywords), arrays, prefix, frozenset(text)
-        )
+        return Whole(str(attributes["type"]), str(attributes["name"]), dict(keywords), arrays, prefix, frozenset(text))
 
 
 def digests(reference: Reference) -> dict[str, str]:
@@ -154,7 +152,7 @@ def digests(reference: Reference) -> dict[str, str]:
 
 def digest(array: npt.NDArray[Any]) -> str:
     """SHA-256 of the bytes of an array."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def read_keywords(store: Store, prefix: str) -> Mapping[str, Card]:

@@ -28,7 +28,7 @@ from reprocess.exposure import Card
 from reprocess.formats import asdf_tree, metadata_tree
 from reprocess.formats.header import BLOCK
 from reprocess.formats.tail import INT_TIMES, Level1bMetadata
-from reprocess.storage.body import Buffer
+from reprocess.storage.store import Buffer
 
 _BLOCK_BYTES = 8 * 2**20
 _UNITS = (("DN/s", "physical units of the array values"), ("DN", "physical units of the array values"))

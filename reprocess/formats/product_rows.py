@@ -18,10 +18,11 @@ import numpy.typing as npt
 from reprocess.exposure import Band
 from reprocess.formats.header import padded
 from reprocess.formats.product import PixelArea
+from reprocess.storage.store import Buffer
 
 _PIECE_BYTES = 1 << 20
 
-Parts = Iterable[bytes | PixelArea]
+Parts = Iterable[Buffer | PixelArea]
 
 
 class RowFile:
@@ -31,7 +32,7 @@ class RowFile:
     ----------
     path : Path
         Where it is written; must not exist.
-    parts : iterable of bytes and PixelArea
+    parts : iterable of bytes-like and PixelArea
         What the file consists of, in order.
 
     Raises

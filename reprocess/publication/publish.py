@@ -25,8 +25,8 @@ from reprocess.publication import pointer as pointers
 from reprocess.publication.manifest import File, Manifest
 from reprocess.publication.patience import Patience
 from reprocess.publication.pointer import Commit, Pointer
-from reprocess.storage.body import Body, Buffer, pieces
-from reprocess.storage.store import ByteRange, Store
+from reprocess.storage.body import Body, pieces
+from reprocess.storage.store import Buffer, ByteRange, Store
 
 SINGLE_PUT_BYTES = 128 * 2**20
 """Files up to here are held and written in one request, full frames among them; more costs requests and more CPU."""
@@ -75,10 +75,15 @@ def write_version(
 
 
 def read_version(store: Store, dataset: str, version: str) -> Manifest | None:
-    """Read the manifest of a version; None if the version does not exist: not yet, or not any more."""
-    key = manifests.prefix(dataset, version) + "manifest.json"
+    """Read the manifest of a version; None if the version does not exist: not yet, or not any more.
+
+    Raises
+    ------
+    DamagedRecord
+        What is there is no manifest, or says that it is one of another version.
+    """
     try:
-        return manifests.from_bytes(store.get(key).data, name=key)
+        return _manifest(store, dataset, version)
     except (errors.ObjectMissing, errors.VersionRemoved):
         return None
 
@@ -93,11 +98,19 @@ def need_version(store: Store, dataset: str, version: str) -> Manifest:
     PublicationError
         There never was one.
     """
-    key = manifests.prefix(dataset, version) + "manifest.json"
     try:
-        return manifests.from_bytes(store.get(key).data, name=key)
+        return _manifest(store, dataset, version)
     except errors.ObjectMissing as error:
         raise errors.PublicationError(f"{dataset} has no version {version}. Check both names.") from error
+
+
+def _manifest(store: Store, dataset: str, version: str) -> Manifest:
+    key = manifests.prefix(dataset, version) + "manifest.json"
+    found = manifests.from_bytes(store.get(key).data, name=key)
+    if (found.dataset, found.version) != (dataset, version):
+        said = f"{found.dataset!r}, version {found.version!r}"
+        raise errors.DamagedRecord(f"{key} says that it is the manifest of {said}. Scan and plan: it is made again.")
+    return found
 
 
 def put_once(store: Store, key: str, data: Body, *, sha256: str = "", patience: Patience = PATIENT) -> None:

@@ -98,9 +98,13 @@ def _change(store: Store, campaign: str, new: Mapping[str, Refusal], gone: Colle
             else:
                 store.put_if_absent(place, data, content_type="application/json")
             return
-        except (errors.StorageUnavailable, errors.CommitConflict, errors.PreconditionFailed, errors.AlreadyExists):
+        except errors.StorageUnavailable:
             if number == patience.tries:
                 raise
+        except (errors.CommitConflict, errors.PreconditionFailed, errors.AlreadyExists) as error:
+            if number == patience.tries:
+                told = f"{place} was changed by others {number} times meanwhile. Try again."
+                raise errors.CommitConflict(told) from error
 
 
 def _read(store: Store, place: str) -> tuple[dict[str, Refusal], str]:
@@ -110,7 +114,10 @@ def _read(store: Store, place: str) -> tuple[dict[str, Refusal], str]:
         return {}, ""
     body = records.loads(blob.data, KIND, name=place, schemas=(SCHEMA,))
     try:
-        return {each["dataset"]: Refusal(**each) for each in body["refusals"]}, blob.stamp.etag
+        found = [Refusal(**each) for each in body["refusals"]]
+        if not all(isinstance(value, str) for one in found for value in asdict(one).values()):
+            raise TypeError("a value that is no text")
+        return {one.dataset: one for one in found}, blob.stamp.etag
     except (KeyError, TypeError) as error:
         raise errors.DamagedRecord(
             f"{place} is not a list of refusals ({error}). Delete it to try all again."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from reprocess.planning.forecast import Forecast
+from reprocess.planning.forecast import Forecast, Interval
 from reprocess.planning.forecast import to_record as forecast_record
 from reprocess.publication import control as controls
 from reprocess.publication.control import Control
@@ -216,9 +216,9 @@ def _pace(live: Live) -> Iterator[str]:
 def _spent(live: Live) -> Iterator[str]:
     if not live.core_seconds:
         return
-    told = live.forecast
-    rows = [("core time", live.core_seconds, told.core_hours * 3600 if told else None, duration_text)]
-    rows.append(("written", float(live.bytes_written), told.bytes_written if told else None, size_text))
+    told, rows = live.forecast, list[tuple[str, float, Interval | None, Callable[[float], str]]]()
+    rows.append(("core time", live.core_seconds, told.core_hours * 3600 if told else None, duration_text))
+    rows.append(("written", live.bytes_written, told.bytes_written if told else None, size_text))
     if live.money is not None:
         rows.append(("money", live.money, told.money if told else None, money_text))
     for name, actual, forecast, words in rows:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-Buffer = bytes | bytearray | memoryview
+from reprocess.storage.store import Buffer
+
 Body = Buffer | Sequence[Buffer]
 """One buffer, or several whose bytes follow each other."""
 
@@ -21,21 +22,16 @@ def size(body: Body) -> int:
     return sum(map(len, pieces(body)))
 
 
-class BodyReader(io.RawIOBase):
+class BodyReader:
     """A body as a file for clients that want one; reading copies nothing: what it gives are views of its buffers."""
 
     def __init__(self, body: Body) -> None:
-        super().__init__()
         self._pieces = pieces(body)
         self._size = sum(map(len, self._pieces))
         self._next = self._within = self._at = 0
 
     def __len__(self) -> int:
         return self._size
-
-    def readable(self) -> bool:
-        """Whether it can be read: yes."""
-        return True
 
     def seekable(self) -> bool:
         """Whether it can be read again: yes, clients do when they try a request once more."""
@@ -54,7 +50,7 @@ class BodyReader(io.RawIOBase):
             self._next += 1
         return self._at
 
-    def read(self, size: int = -1) -> memoryview:  # type: ignore[override]  # a view is as good as bytes to a socket
+    def read(self, size: int = -1) -> memoryview:
         """Read at most so many bytes: fewer where a buffer ends, none at the end of the body."""
         if self._next == len(self._pieces):
             return memoryview(b"")

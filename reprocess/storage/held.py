@@ -42,6 +42,6 @@ class HeldRanges:
     def _find(self, part: ByteRange) -> memoryview | None:
         for start, stretch in self._held.items():
             first = part.start - start
-            if 0 <= first and first + part.length <= len(stretch):
+            if first >= 0 and first + part.length <= len(stretch):
                 return stretch[first : first + part.length]
         return None

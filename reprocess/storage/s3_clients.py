@@ -114,9 +114,8 @@ def _clients(bucket: str, options: Options) -> Clients:
         return Clients(DataStore(**config), control, commit, config)
 
 
-def _boto(
-    session: boto3.Session, region: str, options: Options, attempts: int, *, signed_payload: bool = True
-) -> Any:  # noqa: ANN401
+def _boto(session: boto3.Session, region: str, options: Options, attempts: int, *, signed_payload: bool = True) -> Any:  # noqa: ANN401
+    sent: dict[str, Any] = {} if signed_payload else {"payload_signing_enabled": False}
     config = Config(
         signature_version=UNSIGNED if options.anonymous else "s3v4",
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -124,14 +123,13 @@ def _boto(
         read_timeout=_READ_S,
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
-        s3=None if signed_payload else {"payload_signing_enabled": False},
+        s3=cast(Any, sent or None),
     )
     client = _made(session, region, options, config)
     if _is_amazon(client.meta.endpoint_url):
         return client
     # Only Amazon answers for every bucket under a name of its own.
-    by_path: Any = {**(config.s3 or {}), "addressing_style": "path"}
-    return _made(session, region, options, config.merge(Config(s3=by_path)))
+    return _made(session, region, options, config.merge(Config(s3={**sent, "addressing_style": "path"})))
 
 
 def _made(session: boto3.Session, region: str, options: Options, config: Config) -> Any:  # noqa: ANN401

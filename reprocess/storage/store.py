@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reprocess import errors
-from reprocess.storage.body import Body, Buffer
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
+    from reprocess.storage.body import Body
+
+Buffer = bytes | bytearray | memoryview
 FILL_BYTES = 48 * 2**20
 """What `Store.fill` reads in one request: full frames of ten groups take two, side by side."""
 

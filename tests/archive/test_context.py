@@ -234,6 +234,16 @@ class TestLoadContext:
         assert "dark" in loaded.types("NIRCAM")
         assert not [rule for rule in loaded.rules() if "dark" in rule.name]
 
+    def test_missing_context(self, tmp_path):
+        """A context that is not there is named once, with the place where it was looked for."""
+        with pytest.raises(errors.ContextError) as raised:
+            context.load_context(CountingStore("nowhere"), "jwst_1200.pmap", tmp_path)
+
+        assert str(raised.value) == (
+            "The context that is asked for is jwst_1200.pmap, which is not at "
+            "memory://nowhere/mappings/jwst/jwst_1200.pmap. Copy it there, or name another context."
+        )
+
     def test_missing_instrument(self, tmp_path):
         """An instrument whose list of rules is missing is told to those who ask for it."""
         store = CountingStore()

@@ -1,6 +1,7 @@
 """Which products were made with a reference file."""
 
 import io
+import json
 
 import pytest
 from astropy.io import fits
@@ -79,9 +80,28 @@ def test_theirs(world):
 
 
 def test_damaged_pointers_and_unreadable_products_stop_nothing(world):
-    """A row that cannot be read is nobody's product."""
-    world.archive.put(f"pointers/{dataset(1, program='00002')}.json", b"{")
-    world.raw.put(raw_key(dataset(11), "rate"), b"no FITS")
+    """A product that cannot be read is told, whatever is looked for; a raw object that cannot be read is not."""
+    pointer, product = f"pointers/{dataset(1, program='00002')}.json", raw_key(dataset(11), "rate")
+    world.archive.put(pointer, b"{")
+    world.raw.put(product, b"no FITS")
+    world.raw.put(raw_key(dataset(12)), b"no FITS")
+
+    made = found(world, GAIN)
+    unread = [one for one in made if isinstance(one, find.Unread)]
+
+    assert (len(made), {(one.dataset, one.key) for one in unread}) == (
+        7,
+        {(dataset(1, program="00002"), pointer), (dataset(11), product)},
+    )
+    assert all(one.key in one.problem for one in unread)
+    assert found(world, "jwst_nircam_gain_0009.fits") == unread
+
+
+def test_what_was_retired(world):
+    """A product that readers no longer see is not listed."""
+    key = f"pointers/{dataset(1, program='00002')}.json"
+    record = json.loads(world.archive.get(key).data)
+    world.archive.put(key, json.dumps({**record, "version": ""}).encode())
 
     assert len(found(world, GAIN)) == 5
 

@@ -87,12 +87,15 @@ def client(endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config)
 
 
-def run(work: Workload, seed: int, place: Place, nursery: Nursery) -> Record:
-    """Have one seed's storm over a copy of the workload, and look at what is left."""
+def run(
+    work: Workload, seed: int, place: Place, nursery: Nursery, *, waiting: list[points.Strike] | None = None
+) -> Record:
+    """Have one seed's storm over a copy of the workload, and look at what is left; `waiting` are its strikes."""
     begin = time.monotonic()
     weather = WEATHERS[seed % len(WEATHERS)] if place.storms else WEATHERS[0]
     record = Record(seed, weather.name, work.units)
-    waiting = points.strikes(seed, work.units, named=place.named, anywhere=place.anywhere)
+    if waiting is None:
+        waiting = points.strikes(seed, work.units, named=place.named, anywhere=place.anywhere)
     url = f"s3://{place.bucket}/seed-{seed:04d}"
     directory = place.directory / f"seed-{seed:04d}"
     shutil.rmtree(directory, ignore_errors=True)

@@ -60,7 +60,10 @@ def ask(url, method, path, body=None):
         connection.close()
 
 
-def storm(tmp_path, weather=Weather(), waiting=(), *, seed=0, strike=None):
+CALM = Weather()
+
+
+def storm(tmp_path, weather=CALM, waiting=(), *, seed=0, strike=None):
     return Storm(
         seed, weather, list(waiting), root=ROOT, strike=strike or (lambda *_: False), log=tmp_path / "storm.jsonl"
     )

@@ -147,8 +147,7 @@ class TestOnce:
     def test_threads_that_meet(self, store, cache, fetched):
         """Of several threads that need it at the same moment one fetches it."""
         threads = [
-            threading.Thread(target=cache.read_region, args=(store, PREFIX, "abc"), kwargs=EVERYTHING)
-            for _ in range(6)
+            threading.Thread(target=cache.read_region, args=(store, PREFIX, "abc"), kwargs=EVERYTHING) for _ in range(6)
         ]
         for thread in threads:
             thread.start()

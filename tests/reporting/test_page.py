@@ -5,15 +5,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from reprocess.exposure import Reason
+from reprocess.planning.forecast import Forecast, Interval
+from reprocess.planning.pilot import Finding
 from reprocess.publication.manifest import File
 from reprocess.reporting import page, quicklook, report
 from reprocess.reporting.ending import Ending
-from tests.reporting.campaigns import SUPERBIAS, item, outcome, plan
+from reprocess.settings import PriceSettings
+from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
 
 AROUND = report.Circumstances("x")
 UNFINISHED = report.Circumstances("x", ending=Ending("running"))
@@ -187,3 +191,103 @@ def test_same_in_every_process():
 def test_no_time_but_the_plans():
     """The only date in the page is the plan's."""
     assert set(re.findall(r"20\d\d-\d\d-\d\d", page.render(campaign()))) == {"2026-02-03"}
+
+
+def everything():
+    """A campaign of which every part of the page has something to say."""
+    names = [f"d{number:02}" for number in range(12)]
+    ends = ["published", "held-back", "unchanged", "bad-data", "storage", "out-of-memory", *["published"] * 5]
+    image = {
+        "changed": 5,
+        "pixels": 10,
+        "median_sigma": 0.5,
+        "mad_sigma": 0.1,
+        "max_sigma": 9.0,
+        "nan_old": 0,
+        "nan_new": 4,
+    }
+    flags = {"changed": 1, "pixels": 10, "bits_gained": {"JUMP_DET": 2}, "bits_lost": {"HOT": 1}}
+    differences = {
+        "published": {"verdict": "within", "extensions": {"rate/SCI": image, "rate/DQ": flags}},
+        "held-back": {"verdict": "outside", "reasons": ["too much <b>"], "extensions": {"rate/SCI": image}},
+        "unchanged": {"verdict": "identical"},
+    }
+    outcomes = [
+        replace(
+            outcome(name, end, "why", seconds={"read": 5.0}, attempt=1 + number % 3),
+            ended=f"2026-02-0{3 + number % 2}T04:{number:02}:10.000",
+            worker=f"w{number % 3}",
+            tier=number % 2,
+            requests=13,
+            difference={"against": "old-1", "keywords": {"SCI/X": ["<1>", "2"]}, **differences[end]}
+            if end in differences
+            else {},
+        )
+        for number, (name, end) in enumerate(zip(names, ends, strict=False))
+    ]
+    interval = Interval(1.0, 2.0, 3.0)
+    forecast = Forecast(12, 3, interval, interval, interval, interval, interval, 0)
+    made = replace(plan(*map(item, names)), where="instrument = '<x>'", not_selected=7, forecast=forecast)
+    around = report.Circumstances(
+        "s3://archive",
+        ending=Ending("paused", "gain <is> wrong", "anna"),
+        prices=PriceSettings(core_hour=1.0),
+        pilot=Finding(("d00",), True, "", {"published": 1}, 1.0, 10),
+    )
+    return report.summarise(made, outcomes, around)
+
+
+class TestOperator:
+    """What happened is told by the page alone."""
+
+    def test_how_it_ended(self):
+        """Who stopped it and why stand at the top, and what is to do about it below."""
+        text = page.render(everything())
+
+        assert "The campaign is paused, by anna: gain &lt;is&gt; wrong." in text
+        assert "1 of 12 candidates are still to do" in text
+        assert "reprocess resume s3://archive" in text
+
+    def test_every_part_is_there(self):
+        """Each section has its place, and links, names and tables are as elsewhere."""
+        found = _Elements(page.render(everything(), pictures=[picture()]))
+        sections = [each["id"] for each in found.of("section")]
+
+        assert sections == [
+            "closing", "next", "pilot", "problems", "differences", "pictures", "timeline", "cost", "effort", "stale",
+            "published", "again",
+        ]  # fmt: skip
+        assert {link["href"][1:] for link in found.of("a")} <= set(sections)
+        assert all(head.get("scope") in ("row", "col") for head in found.of("th"))
+        assert all(each["role"] == "img" and each["aria-label"] for each in found.of("svg"))
+        assert found.open == []
+
+    def test_what_was_not_selected(self):
+        """What --where left out is in no class, and is told."""
+        text = page.render(everything())
+
+        assert "7 were not selected, which makes 19 in the catalogue" in text
+        assert "instrument = &#39;&lt;x&gt;&#39;" in text
+
+    def test_what_is_held_back(self):
+        """A held version is listed with its name, the reasons, and what to type."""
+        text = page.render(everything())
+
+        assert "too much &lt;b&gt;" in text
+        assert VERSION in text[text.index('id="held-back"') :]
+        assert "reprocess accept s3://archive DATASET VERSION" in text
+
+    def test_it_stays_small(self):
+        """A hundred times as many exposures make a page of a few hundred kilobytes, not of many megabytes."""
+        names = [f"d{number:05}" for number in range(10_000)]
+        made = [
+            replace(
+                outcome(name, ("published", "bad-data", "held-back")[n % 3], "x" * 200, seconds={"read": 5.0}),
+                ended=f"2026-02-03T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}.000",
+                worker=f"w{n % 500}",
+                difference={"verdict": "outside", "against": "o", "extensions": {}, "reasons": ["y" * 100] * 9},
+            )
+            for n, name in enumerate(names)
+        ]
+
+        assert len(page.render(report.summarise(plan(*map(item, names)), made, AROUND))) < 1_000_000
