@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verify parity lint types contracts check benchmark clean
+.PHONY: help setup demo test chaos verify parity lint types contracts check benchmark clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ demo: $(VENV)/.ready ## The whole trip on this machine: an archive in S3 to publ
 test: $(VENV)/.ready ## All tests of the package
 	@echo "[test] fast rooms first, then the whole trip over HTTP"
 	@$(RUN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+SEEDS ?= 0-49
+UNITS ?= 200
+chaos: $(VENV)/.ready ## 200 units, 50 seeds, kill -9 and faults against $$AWS_ENDPOINT_URL, else moto (hours; SEEDS=0-4 UNITS=24)
+	@echo "[chaos] seeds $(SEEDS) of $(UNITS) units; logs and results in .chaos, where an interrupted suite goes on"
+	@$(RUN)/python -m tests.chaos --seeds $(SEEDS) --units $(UNITS)
 
 verify: $(VENV)/.ready ## Selection of references against crds: 10,000 headers, all types, three contexts (minutes)
 	@echo "[verify] comparing with crds"

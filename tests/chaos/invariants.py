@@ -13,6 +13,8 @@ from tests.chaos import workload
 from tests.chaos.workload import Workload
 
 SUCCESS = frozenset({"published", "staged", "written", "unchanged"})
+AGAIN = "again"
+"""Class of what is noted of a unit that failed and is tried again."""
 
 
 def problems(store: Store, calm: Store, work: Workload, *, worker_deaths: int, faults: int) -> Iterator[str]:
@@ -78,7 +80,7 @@ def outcomes(store: Store, digest: str) -> list[dict[str, Any]]:
 
 def _outcomes(recorded: list[dict[str, Any]], worker_deaths: int, faults: int) -> Iterator[str]:
     published = Counter(each["dataset"] for each in recorded if each["outcome_class"] == "published")
-    failed = [each for each in recorded if each["outcome_class"] not in SUCCESS]
+    failed = [each for each in recorded if each["outcome_class"] not in SUCCESS | {AGAIN}]
     for each in failed:
         if not each["temporary"]:
             yield f"{each['unit']} failed for good: {each['outcome_class']} {each['message']}"
