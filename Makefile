@@ -29,7 +29,7 @@ test: $(VENV)/.ready ## All tests of the package
 
 SEEDS ?= 0-49
 UNITS ?= 200
-chaos: $(VENV)/.ready ## 200 units, 50 seeds, kill -9 and faults against $$AWS_ENDPOINT_URL, else moto (hours; SEEDS=0-4 UNITS=24)
+chaos: $(VENV)/.ready ## 200 units, 50 seeds, kill -9 and faults on the S3 of AWS_ENDPOINT_URL, else moto (hours; SEEDS=0-4 UNITS=24)
 	@echo "[chaos] seeds $(SEEDS) of $(UNITS) units; logs and results in .chaos, where an interrupted suite goes on"
 	@$(RUN)/python -m tests.chaos --seeds $(SEEDS) --units $(UNITS)
 

@@ -8,6 +8,8 @@ import os
 from benchmarks import (
     benchmark_calibration,
     benchmark_catalogue,
+    benchmark_cluster,
+    benchmark_coordinator,
     benchmark_exposure,
     benchmark_forecast,
     benchmark_scan,
@@ -21,6 +23,8 @@ BENCHMARKS = {
     "calibration": benchmark_calibration.main,
     "exposure": benchmark_exposure.main,
     "forecast": benchmark_forecast.main,
+    "coordinator": benchmark_coordinator.main,
+    "cluster": benchmark_cluster.main,
 }
 
 

@@ -26,28 +26,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reprocess import __version__, campaign, coordinator, errors
+from reprocess import __version__, bench_place, campaign, coordinator, errors
 from reprocess.archive import root
 from reprocess.campaign import Archive
 from reprocess.execution import executors
 from reprocess.execution.executor import Executor
-from reprocess.formats import records
 from reprocess.planning import forecast
 from reprocess.publication import ledger, publish, spending
 from reprocess.reporting import benchmark, benchmark_page
 from reprocess.reporting.benchmark import Measured, Run
 from reprocess.reporting.report import Summary
 from reprocess.settings import Settings
-from reprocess.simulation.archive import simulate
 from reprocess.simulation.options import SimulationOptions
 from reprocess.storage.counting import CountingStore
 from reprocess.storage.store import Store
 from reprocess.target import read_target
 
-PLACE = "bench"
-MARKER = "bench.json"
-_MARK = records.dumps("benchmarks", 1, {})
-_TRUTH = "truth/expected.json"
 _MEGABYTE = 10**6
 _SERIAL = "serial"
 _PUBLISHED = frozenset({"published", "unchanged"})
@@ -107,15 +101,19 @@ def measure(url: str, settings: Settings, wish: Wish, *, say: Say = lambda sente
     _check_workers(settings, wish)
     data = data_digest(wish)
     url = campaign.absolute(url).rstrip("/")
-    place = claim(url, settings)
+    place = bench_place.claim(url, settings)
     started = datetime.now(UTC).replace(tzinfo=None)
     run = f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    _make_data(place, wish, say)
+    prefix = f"data/{data[:16]}"
+    if bench_place.make_data(place, prefix, wish.options):
+        say(f"{wish.exposures} exposures of {wish.shape[0]} x {wish.shape[1]} and {wish.groups} groups were made up.")
+    else:
+        say(f"The data set {prefix} was there already.")
     found = []
     for turn in range(1, wish.repeat + 1):
         for workers in wish.workers:
             say(f"Campaign of {workers} worker{'s' * (workers > 1)}, {turn} of {wish.repeat} ...")
-            archive = _archive(f"{url}/{PLACE}", f"archives/{run}-{workers}w-{turn}", data, settings)
+            archive = _archive(f"{url}/{bench_place.PLACE}", f"archives/{run}-{workers}w-{turn}", data, settings)
             found.append(_campaign(archive, place, data, workers=workers, turn=turn))
     options = {"exposures": wish.exposures, "groups": wish.groups, "shape": "x".join(map(str, wish.shape))}
     told = started.isoformat(timespec="seconds")
@@ -135,122 +133,6 @@ def _check_workers(settings: Settings, wish: Wish) -> None:
             f"The settings name the scheduler {scheduler}, whose workers are not ours to choose. A benchmark starts "
             "its own on this machine: leave the scheduler out."
         )
-
-
-def claim(url: str, settings: Settings) -> Store:
-    """Open the place of benchmarks below a URL, and mark it as ours.
-
-    Raises
-    ------
-    UsageError
-        Something else is there.
-    """
-    outer = campaign.open_url(url, settings)
-    stranger = next((key for key in (_first(outer), _first(outer, _AFTER_OURS)) if key and not _is_below(key)), "")
-    if stranger:
-        raise errors.UsageError(
-            f"{url} holds {stranger}, which is of no benchmark. Name an empty bucket, prefix or directory."
-        )
-    place = outer.below(PLACE)
-    if not _is_ours(place):
-        if found := _first(place):
-            raise errors.UsageError(
-                f"{url}/{PLACE} holds {found} and no {MARKER}: it is of no benchmark. Name another."
-            )
-        publish.put_once(place, MARKER, _MARK)
-    return place
-
-
-_AFTER_OURS = f"{PLACE}/~"
-
-
-def _first(store: Store, after: str = "") -> str:
-    """Name the first object there is; a directory that is not there yet has none, and is made by the first write."""
-    try:
-        return next((stamp.key for stamp in store.list(after=after)), "")
-    except errors.BucketMissing:
-        return ""
-
-
-def _is_below(key: str) -> bool:
-    return key.startswith(f"{PLACE}/")
-
-
-def _is_ours(place: Store) -> bool:
-    try:
-        records.loads(place.get(MARKER).data, "benchmarks", name=f"{place.url}/{MARKER}")
-    except (errors.ObjectMissing, errors.BucketMissing):
-        return False
-    return True
-
-
-def clean(url: str, settings: Settings) -> int:
-    """Delete data sets and archives of benchmarks; what was measured stays.
-
-    Returns
-    -------
-    int
-        Objects that were deleted.
-
-    Raises
-    ------
-    UsageError
-        There are no benchmarks there.
-    """
-    place = campaign.open_url(campaign.absolute(url).rstrip("/"), settings).below(PLACE)
-    if not _is_ours(place):
-        raise errors.UsageError(f"{url} has no {PLACE}/{MARKER}, so nothing there was made by a benchmark. Check it.")
-    return sum(_delete(place, prefix) for prefix in ("archives/", "data/"))
-
-
-def _delete(place: Store, prefix: str) -> int:
-    keys = [stamp.key for stamp in place.list(prefix)]
-    for key in keys:
-        place.delete(key)
-    return len(keys)
-
-
-def find(url: str, settings: Settings, name: str) -> Run:
-    """Read a run that was kept: by its id or the beginning of it, or from a file.
-
-    Raises
-    ------
-    UsageError
-        There is none, or there are several.
-    """
-    if Path(name).is_file():
-        return benchmark.from_bytes(Path(name).read_bytes(), name=name)
-    place = campaign.open_url(campaign.absolute(url).rstrip("/"), settings).below(PLACE)
-    kept = _runs(place)
-    found = [each for each in kept if name and each.startswith(name)]
-    if len(found) != 1:
-        raise errors.UsageError(
-            f"{url} has {'no run' if not found else f'{len(found)} runs'} {name}. "
-            f"The latest are {', '.join(kept[-3:]) or 'none'}."
-        )
-    return benchmark.from_bytes(place.get(f"runs/{found[0]}.json").data, name=found[0])
-
-
-def _runs(place: Store) -> list[str]:
-    """Name the runs that were kept, the earliest first."""
-    try:
-        stamps = list(place.list("runs/"))
-    except errors.BucketMissing:  # of a directory: nothing was measured there
-        return []
-    return [stamp.key[len("runs/") : -len(".json")] for stamp in stamps if stamp.key.endswith(".json")]
-
-
-def _make_data(place: Store, wish: Wish, say: Say) -> None:
-    """Make the data set, unless it is there whole; the simulator writes the truth last."""
-    prefix = f"data/{data_digest(wish)[:16]}"
-    below = place.below(prefix)
-    with contextlib.suppress(errors.ObjectMissing):
-        below.head(_TRUTH)
-        say(f"The data set {prefix} is there already.")
-        return
-    _delete(place, f"{prefix}/")  # of a benchmark that was cut off
-    say(f"{wish.exposures} exposures of {wish.shape[0]} x {wish.shape[1]} and {wish.groups} groups are made up ...")
-    simulate(below, wish.options)
 
 
 def _archive(url: str, name: str, data: str, settings: Settings) -> Archive:
@@ -315,7 +197,9 @@ def _measured(
         *place,
         exposures=done,
         failed=summary.candidates - done,
-        **seconds,
+        scan_seconds=seconds["scan_seconds"],
+        plan_seconds=seconds["plan_seconds"],
+        wall_seconds=seconds["wall_seconds"],
         exposures_per_core_hour=done / spent.core_hours if spent.core_hours else 0.0,
         exposures_per_hour=3600 * done / seconds["wall_seconds"],
         core_seconds=core / each,

@@ -152,7 +152,8 @@ def clean(
     """
     store = archive.store
     cutoff = store_clock.now(store) - datetime.timedelta(days=older_than_days)
-    campaigns = [place.split("/")[1] for place in store.prefixes("campaigns/", limit=10**9)]
+    places = [place.split("/")[1] for place in store.prefixes("campaigns/", limit=10**9)]
+    campaigns = [name for name in places if set(name) <= _HEXADECIMAL]  # a sweep has a lease and no plan
     live = liveness.live(store, campaigns, sleep=sleep)
     sweep = _Sweep(
         store,
@@ -170,6 +171,9 @@ def clean(
             progress(number, None, dataset)
     _clean_staging(sweep, found)
     return found
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def _protected(store: Store, live: frozenset[str]) -> Mapping[str, frozenset[str]]:

@@ -71,7 +71,8 @@ S3 credentials come from where boto3 looks for them; AWS_ENDPOINT_URL names anot
 
 \b
 Exit codes: 0 done; 1 done, some candidates failed; 2 wrong request; 3 storage refused or did not answer;
-4 damage found or the sum does not close; 70 a defect; 130 interrupted.
+4 damage found or the sum does not close; 5 paused, or waits for approval; 6 another run or sweep is at work;
+70 a defect; 130 interrupted.
 """
 
 

@@ -41,18 +41,19 @@ def bench(ctx: click.Context, /, url: str, clean: bool, as_json: bool, **wish: A
 
 
 def _clean(ctx: click.Context, url: str, as_json: bool) -> None:
-    from reprocess import bench as benches
+    from reprocess import bench_place
 
     for name in ("exposures", "shape", "groups", "workers", "repeat", "other", "output_dir"):
         if is_said(ctx, name):
             flag = {"other": "compare"}.get(name, name.replace("_", "-"))
             raise errors.UsageError(f"--{flag} means nothing with --clean, which measures nothing. Leave it out.")
-    deleted = benches.clean(url, settings_of(ctx))
+    deleted = bench_place.clean(url, settings_of(ctx))
     show({"deleted": deleted}, as_json, lambda _: f"{deleted:,} objects deleted; what was measured is kept.")
 
 
 def _measure(ctx: click.Context, url: str, as_json: bool, wish: dict[str, Any]) -> None:
     from reprocess import bench as benches
+    from reprocess import bench_place
     from reprocess.reporting import benchmark, benchmark_page
 
     settings = settings_of(ctx)
@@ -64,7 +65,7 @@ def _measure(ctx: click.Context, url: str, as_json: bool, wish: dict[str, Any]) 
         repeat=wish["repeat"],
     )
     # A run that does not exist is said before an hour is spent.
-    other = benches.find(url, settings, wish["other"]) if wish["other"] else None
+    other = bench_place.find(url, settings, wish["other"]) if wish["other"] else None
     if other is not None and other.data != benches.data_digest(wanted):
         raise errors.UsageError(
             f"Run {other.id} worked on other data. Give the same --exposures, --shape and --groups."

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from reprocess.campaign import Archive
     from reprocess.exposure import Outcome
     from reprocess.planning.plan import Plan
-    from reprocess.publication.control import Control
     from reprocess.reporting.report import Summary
     from reprocess.steering import Retrial
     from reprocess.sweep import Sweep
@@ -147,7 +146,8 @@ def pause(ctx: click.Context, archive: str, digest: str, why: str) -> None:
     """Have the campaign of the plan DIGEST stop within seconds, wherever it runs. Nothing that is done is lost."""
     from reprocess import steering
 
-    _tell(steering.pause(open_archive(ctx, archive), digest, why=why), "is paused; `reprocess resume` lifts that")
+    steering.pause(open_archive(ctx, archive), digest, why=why)
+    click.echo(f"The campaign is paused{_because(why)}. That is lifted by: reprocess resume {archive} {digest}")
 
 
 @click.command(short_help="Let a paused campaign go on.")
@@ -159,7 +159,8 @@ def resume(ctx: click.Context, archive: str, digest: str) -> None:
     """Let the campaign of the plan DIGEST go on: the next `reprocess run` works on it."""
     from reprocess import steering
 
-    _tell(steering.resume(open_archive(ctx, archive), digest), f"may go on: reprocess run {archive} {digest}")
+    steering.resume(open_archive(ctx, archive), digest)
+    click.echo(f"The campaign may go on. Next: reprocess run {archive} {digest}")
 
 
 @click.command(short_help="End a campaign for good.")
@@ -172,7 +173,8 @@ def cancel(ctx: click.Context, archive: str, digest: str, why: str) -> None:
     """End the campaign of the plan DIGEST for good. What it has published stays; the rest counts as cancelled."""
     from reprocess import steering
 
-    _tell(steering.cancel(open_archive(ctx, archive), digest, why=why), "is cancelled")
+    steering.cancel(open_archive(ctx, archive), digest, why=why)
+    click.echo(f"The campaign is cancelled{_because(why)}. What it has published stays.")
 
 
 @click.command(short_help="Have a campaign go before others on the same workers.")
@@ -188,7 +190,8 @@ def priority(ctx: click.Context, archive: str, digest: str, number: int) -> None
     """
     from reprocess import steering
 
-    _tell(steering.prefer(open_archive(ctx, archive), digest, number), f"has priority {number}")
+    steering.prefer(open_archive(ctx, archive), digest, number)
+    click.echo(f"The campaign has priority {number}.")
 
 
 @click.command(short_help="Say that the pilot of a campaign is good.")
@@ -200,7 +203,8 @@ def approve(ctx: click.Context, archive: str, digest: str) -> None:
     """Say that the pilot of the plan DIGEST is good: the next `reprocess run` publishes it and goes on."""
     from reprocess import steering
 
-    _tell(steering.approve(open_archive(ctx, archive), digest), f"is approved: reprocess run {archive} {digest}")
+    steering.approve(open_archive(ctx, archive), digest)
+    click.echo(f"The pilot is approved. Next: reprocess run {archive} {digest}")
 
 
 @click.command(short_help="Have what failed tried again.")
@@ -271,9 +275,8 @@ def _metrics(archive: Archive, made: Plan, port: int | None) -> Iterator[Callabl
         yield live.update
 
 
-def _tell(control: Control, what: str) -> None:
-    why = f" ({control.why})" if control.why else ""
-    click.echo(f"The campaign {what}{why}.")
+def _because(why: str) -> str:
+    return f" ({why})" if why else ""
 
 
 def _retrial_text(found: Retrial, command: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from reprocess.planning.pilot import Finding
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import ledger, publish
 from reprocess.publication.manifest import Manifest, prefix
-from reprocess.reporting import differences, ending, page, plaintext, quicklook, report
+from reprocess.reporting import ending, page, plaintext, quicklook, report
 from reprocess.reporting.ending import Ending
 from reprocess.reporting.report import Circumstances, Summary
 
@@ -58,7 +58,8 @@ def write_report(
     summary = report.summarise(made, outcomes, around)
     place = f"campaigns/{made.digest[:16]}/report"
     archive.store.put(f"{place}.txt", plaintext.render(summary).encode())
-    archive.store.put(f"{place}.html", page.render(summary, pictures=_pictures(archive, made, outcomes)).encode())
+    pictures = _pictures(archive, made, summary, outcomes)
+    archive.store.put(f"{place}.html", page.render(summary, pictures=pictures).encode())
     # Last, because whoever finds it takes the others to be there.
     archive.store.put(ending_key(made.digest), records.dumps(_KIND, _SCHEMA, _record(summary)))
     return summary
@@ -117,12 +118,11 @@ def _published(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> I
             yield item, manifest
 
 
-def _pictures(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> list[page.Picture]:
+def _pictures(archive: Archive, made: Plan, summary: Summary, outcomes: tuple[Outcome, ...]) -> list[page.Picture]:
     """Make the pictures of the largest changes; where nothing was compared, take some of what was published."""
-    items = {item.dataset: item for item in made.items}
     found: list[page.Picture] = []
     size = 0
-    for picture in _changes(archive, items, outcomes) or _samples(archive, made, outcomes):
+    for picture in _changes(archive, made, summary) or _samples(archive, made, outcomes):
         size += len(picture.png)
         if size > _PICTURE_BYTES:
             break
@@ -130,11 +130,10 @@ def _pictures(archive: Archive, made: Plan, outcomes: tuple[Outcome, ...]) -> li
     return found
 
 
-def _changes(archive: Archive, items: Mapping[str, Item], outcomes: Iterable[Outcome]) -> list[page.Picture]:
+def _changes(archive: Archive, made: Plan, summary: Summary) -> list[page.Picture]:
     """Draw the largest changes: what readers had, the new version, and their difference."""
-    known = dict.fromkeys(items, ("", ""))
-    compared = [each for each in outcomes if each.dataset in items]
-    largest = differences.differences(compared, known, rows=_PICTURES).largest
+    items = {item.dataset: item for item in made.items}
+    largest = summary.differences.largest[:_PICTURES]
     drawn = (_change(archive, items[each.dataset], each.against) for each in largest if each.dataset in items)
     return [picture for picture in drawn if picture is not None]
 

@@ -271,28 +271,29 @@ class _Run:
 
     def _phases(self) -> None:
         """Run the pilot, then all others, then what waits for its release."""
-        waiting = self._chosen()
-        self._total = len(waiting)
         chosen = self._pilot()
+        waiting = self._chosen(chosen)
+        self._total = len(waiting)
         if chosen and not self._passes(chosen, waiting):
             return
         if not self.wish.release:
             self._publish_written()
-        rest = [item for item in waiting if item.dataset not in self.written and item.dataset not in chosen]
+        rest = [item for item in waiting if item.dataset not in chosen]
         if self._work_off(rest, publishing=not self.wish.release) and self.wish.release:
             self._release()
         if self.end is None and self._left_out:
-            self._halt(controls.DEFER, f"{self._left_out} exposures were left for another run.", "--max-exposures")
+            self._halt(controls.DEFER, f"Exposures left for another run: {self._left_out}.", "--max-exposures")
 
-    def _chosen(self) -> list[Item]:
-        """Choose what this run works on, and in which order; what is held is deferred."""
+    def _chosen(self, pilot_first: tuple[str, ...]) -> list[Item]:
+        """Choose what this run works on, and in which order; what is held is deferred, what is written only waits."""
         waiting = _waiting(self.archive, self.made, self.before)
         for item in waiting:
             if item.dataset in self.held:
                 self._note(_deferred(item, str(self.held[item.dataset])))
         rank = {dataset: place for place, dataset in enumerate(self.wish.first)}
-        waiting = [item for item in waiting if item.dataset not in self.held]
-        waiting.sort(key=lambda item: (rank.get(item.dataset, len(rank)), item.dataset))
+        waiting = [item for item in waiting if item.dataset not in self.held and item.dataset not in self.written]
+        early = frozenset(pilot_first)
+        waiting.sort(key=lambda item: (rank.get(item.dataset, len(rank)), item.dataset not in early, item.dataset))
         most = self.wish.most_exposures or len(waiting)
         self._left_out = max(len(waiting) - most, 0)
         return waiting[:most]
@@ -308,13 +309,19 @@ class _Run:
 
     def _passes(self, chosen: tuple[str, ...], waiting: list[Item]) -> bool:
         """Run what is left of the pilot, and say whether the others may go on."""
-        first = [item for item in waiting if item.dataset in chosen and item.dataset not in self.written]
+        first = [item for item in waiting if item.dataset in chosen]
         if not self._work_off(first, publishing=False):
             return False
         self.book.flush()
         outcomes = ledger.read(self.archive.store, self.campaign)
         ended = [outcomes[unit] for name in chosen if (unit := units.last_unit(self.items[name])) in outcomes]
-        finding = pilot.judge(chosen, ended)
+        finding = pilot.judge(chosen, ended, others=len(waiting) - len(first))
+        _LOG.info(
+            "The pilot of %d exposures took %.1f core seconds each; the others will take about %.2f core hours.",
+            len(chosen),
+            finding.cpu_seconds,
+            finding.core_hours_left,
+        )
         kept_plans.keep_finding(self.archive.store, self.campaign, finding)
         self.past = units.Past(outcomes, self.past.tiers, pilot.tiers(self.items, ended))
         if self.control.approved:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
+import sys
+from pathlib import Path
 
 KEPT_BYTES = 128 * 2**20
 """Free memory at the top of the heap that is kept."""
@@ -38,3 +41,13 @@ def _mallopt() -> ctypes._NamedFuncPointer | None:
     except (OSError, TypeError, AttributeError):
         return None
     return library.mallopt
+
+
+def peak_bytes() -> int:
+    """Return the peak resident memory of this process."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        # What a process inherits from the one that started it counts here, so it may be too high.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -49,7 +49,7 @@ class Clock:
     in_time : float or None
         Share of them that came within five days.
     waiting : int
-        New exposures that are still without products.
+        New exposures that are still without products; those of a kind that is not calibrated are not counted.
     overdue : int
         Of those, how many have waited for more than five days.
     """
@@ -134,7 +134,13 @@ _NEVER = "9999"  # after every date
 
 def _arrivals(archive: Archive, made: Plan) -> dict[str, str]:
     """Ask the stores when the exposures without products arrived."""
-    new = [item for item in made.items if item.verdict.state == "missing" and item.entry.location in archive.raw]
+    new = [
+        item
+        for item in made.items
+        if item.verdict.state == "missing"
+        and item.failure_class != "unsupported"
+        and item.entry.location in archive.raw
+    ]
 
     def arrival(item: Item) -> tuple[str, str]:
         try:
@@ -158,9 +164,11 @@ def clock(arrivals: Mapping[str, str], outcomes: Iterable[Outcome], *, now: str)
     now : str
         The present, for those that wait.
     """
+    outcomes = list(outcomes)
     shown = {one.dataset: one.ended for one in outcomes if one.outcome_class == "published" and one.ended}
+    never = {one.dataset for one in outcomes if one.outcome_class == "unsupported"}
     taken = sorted(_seconds(at, shown[dataset]) for dataset, at in arrivals.items() if dataset in shown)
-    waited = [_seconds(at, now) for dataset, at in arrivals.items() if dataset not in shown]
+    waited = [_seconds(at, now) for dataset, at in arrivals.items() if dataset not in shown and dataset not in never]
     return Clock(
         done=len(taken),
         hours={str(share): round(_percentile(taken, share) / 3600, 3) for share in (50, 90, 95, 100)} if taken else {},
@@ -176,7 +184,8 @@ def _percentile(ordered: Sequence[float], share: int) -> float:
 
 
 def _seconds(begin: str, end: str) -> float:
-    return (_moment(end) - _moment(begin)).total_seconds()
+    """Seconds between two moments; 0 where the clock of the later one is behind that of the other."""
+    return max((_moment(end) - _moment(begin)).total_seconds(), 0.0)
 
 
 def _moment(text: str) -> datetime.datetime:

@@ -7,24 +7,21 @@ archive root and nothing else; only the coordinator moves pointers.
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
-import json
 import logging
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reprocess import errors, logs, redaction
+from reprocess import errors, heap, logs, redaction, shelf
 from reprocess.archive import mirror
 from reprocess.calibration import detector1, irs2, ramp_facts
 from reprocess.calibration.rate import Rate
@@ -33,9 +30,8 @@ from reprocess.calibration.reference import Reference
 from reprocess.comparison import published
 from reprocess.execution.executor import Task, failed
 from reprocess.exposure import Band, Outcome, ReferenceFile, Slab
-from reprocess.formats import exposure_facts, level1b, prepared, product, region, tail, zeroframe
+from reprocess.formats import exposure_facts, level1b, prepared, product, tail, zeroframe
 from reprocess.formats import reference as reference_format
-from reprocess.formats.reference_cache import ReferenceCache
 from reprocess.planning import slabs
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import assemble, manifest, provenance, publish
@@ -52,6 +48,7 @@ WRITTEN = "written"
 """Class of a unit whose version exists and is not published yet."""
 STAGED = "staged"
 """Class of a unit that other units build on."""
+prepared_prefix, ready_key = shelf.prepared_prefix, shelf.ready_key
 
 _PLANES = ("sci", "err", "dq", "var_poisson", "var_rnoise")
 _LOG = logging.getLogger(__name__)
@@ -124,16 +121,6 @@ class Meter:
                 _LOG.info("%s %s %.3f s", name, ended, seconds)
 
 
-def prepared_prefix(reference: ReferenceFile) -> str:
-    """Where the arrays of a reference are, below the archive root."""
-    return f"references/prepared/{reference.sha256}/{reference.type}.zarr"
-
-
-def ready_key(reference: ReferenceFile) -> str:
-    """Marker that is written when the arrays of a reference are all there."""
-    return f"references/ready/{reference.sha256}.json"
-
-
 def run(task: Task) -> Outcome:
     """Do one unit of work.
 
@@ -168,7 +155,7 @@ def _run(task: Task) -> Outcome:
         message = f"{task.unit}: not enough memory ({error}). Give workers more, or lower the memory limit of units."
     except Exception as error:
         _LOG.exception("unit %s failed", task.unit)
-        ended, message, temporary = "own-error", f"{task.unit}: {type(error).__name__}: {error}", False
+        ended, message, temporary = _told(task, error)
     stores = [archive] if raw is None else [archive, raw]
     return Outcome(
         unit=task.unit,
@@ -181,26 +168,30 @@ def _run(task: Task) -> Outcome:
         seconds={**meter.seconds, "cpu": time.process_time() - cpu},
         bytes_read=sum(store.bytes_read.total() for store in stores),
         bytes_written=sum(store.bytes_written.total() for store in stores),
-        peak_bytes=_peak_bytes(),
+        peak_bytes=heap.peak_bytes(),
         requests=sum(store.requests.total() for store in stores),
         difference=meter.difference,
         ended=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
     )
 
 
+def _told(task: Task, error: Exception) -> tuple[str, str, bool]:
+    """Return class, message and whether to try again of what nobody has raised on purpose."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        where = error.filename or tempfile.gettempdir()
+        told = (
+            f"{task.unit}: {where}: {error.strerror}. Make room there, or set TMPDIR of the workers to another place."
+        )
+        return errors.StorageUnavailable.outcome_class, told, errors.StorageUnavailable.temporary
+    return "own-error", f"{task.unit}: {type(error).__name__}: {error}", False
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def _naming(task: Task, message: str) -> str:
     """Kernels and storage know no dataset; whoever reads their message has to."""
     return message if task.dataset in message else f"{task.dataset}: {message}"
-
-
-def _peak_bytes() -> int:
-    """Return the peak resident memory of this process."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        # What a process inherits from the one that started it counts here, so it may be too high.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _do(payload: Preparation | Work, archive: Store, raw: Store | None, meter: Meter) -> str:
@@ -217,19 +208,8 @@ def _prepare(reference: ReferenceFile, archive: Store, meter: Meter) -> str:
         data = archive.get(key).data
         found = reference_format.read_reference(data, reference.type, reference.name)
     with meter.stage("write"):
-        prepared.write_prepared(archive, prepared_prefix(reference), found)
-        publish.put_once(archive, ready_key(reference), _marker(reference, prepared.digests(found)))
+        shelf.write(archive, reference, found)
     return STAGED
-
-
-def _marker(reference: ReferenceFile, digests: Mapping[str, str]) -> bytes:
-    return (json.dumps({"type": reference.type, "arrays": digests}, sort_keys=True) + "\n").encode()
-
-
-def _digests(archive: Store, reference: ReferenceFile) -> Mapping[str, str]:
-    """Digests of the arrays of a reference; none where its marker was written before it told any."""
-    marker = json.loads(archive.get(ready_key(reference)).data)
-    return marker["arrays"] if marker.get("type") == reference.type else {}
 
 
 @dataclass(frozen=True)
@@ -271,17 +251,7 @@ class _Desk:
         shape = (len(irs2.raw_band(reference.type, band, self.readout)), columns.stop - columns.start)
 
         def read() -> Reference:
-            cache, prefix = self.work.cache, prepared_prefix(reference)
-            if cache is None:
-                return region.read_region(self.archive, prefix, corner=corner, shape=shape)
-            return ReferenceCache(cache.path / "references").read_region(
-                self.archive,
-                prefix,
-                f"{reference.sha256}-{reference.type}",
-                corner=corner,
-                shape=shape,
-                digests=lambda: _digests(self.archive, reference),
-            )
+            return shelf.read(self.archive, reference, corner=corner, shape=shape, cache=self.work.cache)
 
         return _SHELF.get((self.archive.url, reference.sha256, reference.type, corner, shape), read)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprocess import bench, errors
+from reprocess import bench, bench_place, errors
 from reprocess.reporting import benchmark
 from reprocess.settings import PriceSettings
 from reprocess.storage import open_store
@@ -127,7 +127,7 @@ class TestClaim:
     def test_what_is_not_ours(self, place, settings, key):
         """A place that holds anything else is refused, and nothing is written."""
         open_store(place).put(key, b"x")
-        for act in (lambda: bench.measure(place, settings, TINY), lambda: bench.clean(place, settings)):
+        for act in (lambda: bench.measure(place, settings, TINY), lambda: bench_place.clean(place, settings)):
             with pytest.raises(errors.UsageError, match=r"bench"):
                 act()
 
@@ -142,7 +142,7 @@ class TestClaim:
     def test_clean(self, copied, settings):
         """Data and archives are deleted, and what was measured stays."""
         url, made = copied
-        deleted = bench.clean(url, settings)
+        deleted = bench_place.clean(url, settings)
 
         assert deleted > 10
         assert keys(url) == ["bench/bench.json", f"bench/runs/{made.id}.json", f"bench/runs/{made.id}.svg"]
@@ -157,13 +157,13 @@ class TestFind:
         (record, _) = bench.keep_copies(made, tmp_path / "out")
 
         for name in (made.id, made.id[:12], str(record)):
-            assert bench.find(url, settings, name) == made
+            assert bench_place.find(url, settings, name) == made
 
     def test_none(self, kept, settings):
         """A run that does not exist is refused, and those that do are named."""
         url, made = kept
         with pytest.raises(errors.UsageError, match=f"no run 1999.*{made.id}"):
-            bench.find(url, settings, "1999")
+            bench_place.find(url, settings, "1999")
 
 
 class TestCommand:

@@ -2,6 +2,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from reprocess import __version__, campaign, cli, cli_inspection, coordinator, inspection
+from reprocess import __version__, campaign, cli, cli_inspection, cli_options, coordinator, inspection
 from reprocess.execution.dask import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
@@ -23,6 +24,13 @@ COMMANDS = [
     "scan",
     "plan",
     "run",
+    "sweep",
+    "pause",
+    "resume",
+    "cancel",
+    "priority",
+    "approve",
+    "retry",
     "status",
     "report",
     "explain",
@@ -35,11 +43,20 @@ COMMANDS = [
     "holds",
     "clean",
     "verify",
+    "events",
+    "subscribe",
+    "subscriptions",
+    "unsubscribe",
+    "deliver",
+    "logs",
     "calibrate",
     "references",
     "find",
+    "accept",
+    "reject",
     "simulate",
     "demo",
+    "bench",
 ]
 
 
@@ -467,9 +484,11 @@ class TestHelp:
 
     def test_documented_exit_codes(self):
         """The codes in the help are those of the module."""
-        codes = (0, cli.EXIT_FAILURES, cli.EXIT_USAGE, cli.EXIT_STORAGE, cli.EXIT_DAMAGE, cli.EXIT_INTERRUPTED)
+        codes = {value for name, value in vars(cli_options).items() if name.startswith("EXIT_")}
+        told = cli.main.epilog.partition("Exit codes:")[2]
 
-        assert codes == (0, 1, 2, 3, 4, 130)
+        assert codes == {1, 2, 3, 4, 5, 6, 70, 130}
+        assert {int(code) for code in re.findall(r"\b(\d+) ", told)} == {0, *codes}
 
 
 class TestCalibrate:

@@ -4,13 +4,69 @@ import numpy as np
 import pytest
 
 from reprocess import errors
+from reprocess import shelf as shelves
 from reprocess.calibration.reference import Reference
+from reprocess.exposure import ReferenceFile
+from reprocess.settings import CacheSettings
 from reprocess.shelf import Shelf
+from reprocess.storage import open_store
 
 
 def reference(size=100):
     """A reference of so many bytes."""
     return Reference(type="gain", arrays={"sci": np.zeros(size, np.uint8)}, keywords={}, name="gain.fits")
+
+
+FILE = ReferenceFile("gain", "gain.fits", "ab" * 32, "cd" * 32, 100)
+WHOLE = {"corner": (0, 0), "shape": (4, 4)}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A root with one prepared gain."""
+    archive = open_store(str(tmp_path / "archive"))
+    gain = Reference(type="gain", arrays={"sci": np.arange(16.0, dtype="f4").reshape(4, 4)}, keywords={}, name="g")
+    shelves.write(archive, FILE, gain)
+    return archive
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return CacheSettings(directory=str(tmp_path / "cache"))
+
+
+class TestArchive:
+    """References prepared in an archive, and kept on the machine."""
+
+    def test_with_a_place_on_the_machine_and_without(self, archive, cache):
+        """The arrays are the same, and with a place they outlive the archive."""
+        plain = shelves.read(archive, FILE, **WHOLE)
+        first = shelves.read(archive, FILE, **WHOLE, cache=cache)
+        again = shelves.read(open_store("memory://there-is-nothing"), FILE, **WHOLE, cache=cache)
+
+        for found in (first, again):
+            np.testing.assert_array_equal(found.arrays["sci"], plain.arrays["sci"])
+
+    def test_twice(self, archive):
+        """Preparing the same reference again changes nothing."""
+        before = {stamp.key: archive.get(stamp.key).data for stamp in archive.list()}
+        shelves.write(archive, FILE, shelves.read(archive, FILE, **WHOLE))
+
+        assert {stamp.key: archive.get(stamp.key).data for stamp in archive.list()} == before
+
+    @pytest.mark.parametrize("marker", [b"{}\n", b'{"type": "flat", "arrays": {"sci": "0"}}'])
+    def test_a_marker_that_tells_nothing(self, archive, cache, marker):
+        """A marker from before there were digests, or of another type, is no reason to refuse."""
+        archive.put(shelves.ready_key(FILE), marker)
+
+        assert shelves.read(archive, FILE, **WHOLE, cache=cache)
+
+    @pytest.mark.parametrize("marker", [b"", b"[1]", b'{"type": "gain"}'])
+    def test_a_damaged_marker(self, archive, cache, marker):
+        """A marker that is none is named."""
+        archive.put(shelves.ready_key(FILE), marker)
+        with pytest.raises(errors.DamagedReference, match="no marker"):
+            shelves.read(archive, FILE, **WHOLE, cache=cache)
 
 
 class TestShelf:

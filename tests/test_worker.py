@@ -1,11 +1,15 @@
+import errno
 import json
+import os
 import pickle
+import tempfile
 from dataclasses import replace
 
 import pytest
 
 from reprocess import campaign, errors, worker
 from reprocess.execution.executor import Task
+from reprocess.formats import prepared
 from reprocess.planning import slabs
 from reprocess.settings import CacheSettings
 from reprocess.shelf import Shelf
@@ -220,6 +224,41 @@ class TestFailures:
         assert (outcome.outcome_class, outcome.temporary) == (ended, temporary)
         assert desk.item.dataset in outcome.message
         assert not files(desk)
+
+    @pytest.mark.parametrize("named", [None, "/scratch/reprocess-1"])
+    def test_a_full_disk(self, desk, monkeypatch, named):
+        """A worker whose disk is full says so and what to do; the exposure is tried again, and no file is left of it."""
+
+        def full(*words, **more):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "TemporaryDirectory", full)
+            outcome = run(desk)
+
+        assert (outcome.outcome_class, outcome.temporary) == ("storage", True)
+        assert f"{named or tempfile.gettempdir()}: No space left on device. Make room" in outcome.message
+        assert not files(desk)
+        assert run(desk).outcome_class == worker.WRITTEN
+
+    def test_a_disk_that_fills_up_with_zarr(self, desk, tmp_path, monkeypatch):
+        """What is put aside as Zarr before it is published is a file like any other: its failure has a class."""
+        write = prepared.write_rateints_zarr
+
+        def full(store, *words, **more):
+            def hook(name, key, perform):
+                raise errors.StorageError(f"{store.url}/{key}: No space left on device. Check the file system.")
+
+            write(Watched(store, hook), *words, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(prepared, "write_rateints_zarr", full)
+            outcome = run(desk, zarr=True)
+
+        assert outcome.outcome_class == "storage"
+        assert "No space left on device" in outcome.message
+        assert not [key for key in files(desk) if key.endswith("manifest.json")]
+        assert run(desk, zarr=True).outcome_class == worker.WRITTEN
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
     def test_who_wants_to_stop_is_let_through(self, desk, error):

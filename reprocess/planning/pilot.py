@@ -46,6 +46,8 @@ class Finding:
         Of one exposure, in the mean; 0 if none was calibrated.
     peak_bytes : int
         Highest of all its workers.
+    core_hours_left : float
+        What the other exposures will take if they are like those of the pilot: the forecast, corrected.
     """
 
     datasets: tuple[str, ...]
@@ -54,6 +56,7 @@ class Finding:
     classes: dict[str, int]
     cpu_seconds: float
     peak_bytes: int
+    core_hours_left: float = 0.0
 
 
 def choose(items: Sequence[Item], *, each: int, most: int = MOST) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def _draw(dataset: str) -> str:
     return hashlib.sha256(dataset.encode()).hexdigest()
 
 
-def judge(datasets: Sequence[str], outcomes: Iterable[Outcome]) -> Finding:
+def judge(datasets: Sequence[str], outcomes: Iterable[Outcome], *, others: int = 0) -> Finding:
     """Say whether a pilot lets the others go on.
 
     Parameters
@@ -107,11 +110,14 @@ def judge(datasets: Sequence[str], outcomes: Iterable[Outcome]) -> Finding:
         Those that were chosen.
     outcomes : iterable of Outcome
         The last one of each of them.
+    others : int
+        How many exposures are left.
     """
     ended = [outcome for outcome in outcomes if outcome.dataset in set(datasets)]
     classes = Counter(outcome.outcome_class for outcome in ended)
     bad = {name: number for name, number in classes.items() if name not in _GOOD}
     taken = [outcome.seconds["cpu"] for outcome in ended if outcome.seconds.get("cpu")]
+    mean = sum(taken) / len(taken) if taken else 0.0
     reason = ""
     if sum(bad.values()) > WORST_SHARE * len(datasets):
         told = ", ".join(f"{number} {name}" for name, number in sorted(bad.items()))
@@ -121,12 +127,13 @@ def judge(datasets: Sequence[str], outcomes: Iterable[Outcome]) -> Finding:
         passed=not reason,
         reason=reason,
         classes=dict(sorted(classes.items())),
-        cpu_seconds=sum(taken) / len(taken) if taken else 0.0,
+        cpu_seconds=mean,
         peak_bytes=max((outcome.peak_bytes for outcome in ended), default=0),
+        core_hours_left=mean * others / 3600,
     )
 
 
-_GOOD = frozenset({"written", "published", "unchanged", "unsupported"})
+_GOOD = frozenset({"published", "unchanged", "written", "current", "unsupported", "cancelled", "deferred"})
 
 
 def tiers(items: Mapping[str, Item], outcomes: Iterable[Outcome]) -> dict[Kind, int]:

@@ -117,12 +117,16 @@ def begin(store: Store, campaign: str, *, writer: str = "", patience: Patience =
 
 
 def read(store: Store, campaign: str, *, batches: int = 0) -> dict[str, Outcome]:
-    """Read the latest outcome of each unit, in the order of their records; if it is said, of so many last batches."""
+    """Read the latest outcome of each unit, in the order of their records; if it is said, of so many last batches.
+
+    Raises
+    ------
+    DamagedRecord
+        A batch is none of ours.
+    """
     latest: dict[str, Outcome] = {}
     for _, _, key in sorted(_batches(store, campaign))[-batches:]:
-        body = records.loads(store.get(key).data, KIND, name=key, schemas=(SCHEMA,))
-        for record in body["outcomes"]:
-            outcome = Outcome(**record)
+        for outcome in _from_bytes(store.get(key).data, key):
             latest.pop(outcome.unit, None)
             latest[outcome.unit] = outcome
     return latest
@@ -231,6 +235,15 @@ def _batches(store: Store, campaign: str) -> Iterator[tuple[int, int, str]]:
 def _to_bytes(ledger: Ledger, outcomes: list[Outcome]) -> bytes:
     payload = {"campaign": ledger.campaign, "epoch": ledger.epoch, "writer": ledger.writer}
     return records.dumps(KIND, SCHEMA, {**payload, "outcomes": [_record(outcome) for outcome in outcomes]})
+
+
+def _from_bytes(data: bytes, key: str) -> list[Outcome]:
+    try:
+        body = records.loads(data, KIND, name=key, schemas=(SCHEMA,))
+        return [Outcome(**record) for record in body["outcomes"]]
+    except (errors.DamagedRecord, KeyError, TypeError) as error:
+        told = str(error) if isinstance(error, errors.DamagedRecord) else f"{key} is no batch of outcomes: {error}."
+        raise errors.DamagedRecord(f"{told} Or delete it, and run again: what it told of is looked at anew.") from error
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

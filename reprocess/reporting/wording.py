@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def plain(text: object) -> str:
     r"""Spell out what would not be seen, such as ``\x1b`` or a mark that turns the direction of writing."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+    said = str(text)
+    return said if said.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said)
 
 
 def size_text(size: float) -> str:

@@ -115,7 +115,7 @@ def _clients(bucket: str, options: Options) -> Clients:
 
 
 def _boto(session: boto3.Session, region: str, options: Options, attempts: int, *, signed_payload: bool = True) -> Any:  # noqa: ANN401
-    sent: dict[str, Any] = {} if signed_payload else {"payload_signing_enabled": False}
+    sent: Any = {} if signed_payload else {"payload_signing_enabled": False}
     config = Config(
         signature_version=UNSIGNED if options.anonymous else "s3v4",
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -123,13 +123,14 @@ def _boto(session: boto3.Session, region: str, options: Options, attempts: int, 
         read_timeout=_READ_S,
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
-        s3=cast(Any, sent or None),
+        s3=sent or None,
     )
     client = _made(session, region, options, config)
     if _is_amazon(client.meta.endpoint_url):
         return client
     # Only Amazon answers for every bucket under a name of its own.
-    return _made(session, region, options, config.merge(Config(s3={**sent, "addressing_style": "path"})))
+    by_path: Any = sent | {"addressing_style": "path"}
+    return _made(session, region, options, config.merge(Config(s3=by_path)))
 
 
 def _made(session: boto3.Session, region: str, options: Options, config: Config) -> Any:  # noqa: ANN401

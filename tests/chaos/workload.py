@@ -44,7 +44,7 @@ class Workload:
     plans : tuple of str
         Digests of the plans to work off, in this order.
     published : mapping of dataset to version
-        What the plans publish.
+        What readers see after an undisturbed run.
     earlier : mapping of dataset to version
         What readers see before.
     products : mapping of key to digest
@@ -90,7 +90,7 @@ def _make(url: str, units: int, known: Settings) -> Workload:
     campaign.scan(archive)
     text = source.get("targets/first.toml").data.decode()
     # Half of the datasets have a version already, so that pointers are both made and moved.
-    first = read_target(text + "[parameters.jump]\nrejection_threshold = 5.0\n", name="earlier.toml")
+    first = read_target(text + "[parameters.jump]\nrejection_threshold = 1.5\n", name="earlier.toml")
     some = [exposure.dataset for exposure in exposures[: units // 2]]
     names = ", ".join(f"'{name}'" for name in some)
     earlier = campaign.plan(archive, first, where=f"dataset in ({names})", created=EARLIER)
@@ -113,7 +113,7 @@ def _make(url: str, units: int, known: Settings) -> Workload:
     return Workload(
         url=before,
         plans=tuple(plan.digest for plan in plans),
-        published={item.dataset: item.version for plan in plans for item in plan.items},
+        published={dataset: versions[-1] for dataset, versions in chains(calm).items()},
         earlier={item.dataset: item.version for item in earlier.items},
         products=digests(calm, "products/"),
     )
@@ -134,6 +134,17 @@ def copy(source: Store, place: Store) -> None:
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(one, [stamp.key for stamp in source.list()]))
+
+
+def chains(store: Store) -> dict[str, list[str]]:
+    """The versions that readers have seen of each dataset, in the order of its commits."""
+    found = {}
+    for key in [stamp.key for stamp in store.list("pointers/")]:
+        pointer = json.loads(store.get(key).data)
+        commits = [*pointer["history"], pointer]
+        assert [commit["sequence"] for commit in commits] == list(range(1, len(commits) + 1)), key
+        found[pointer["dataset"]] = [commit["version"] for commit in commits]
+    return found
 
 
 def digests(store: Store, prefix: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reprocess import errors
 from reprocess.exposure import Outcome
+from reprocess.formats import records
 from reprocess.publication import ledger
 from tests.publication import samples
 from tests.publication.faulty import Fault, Killed, Watched
@@ -119,6 +120,31 @@ class TestLedger:
         book.flush()
 
         assert ledger.read(store, CAMPAIGN) == {}
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"{",
+            b"{}",
+            records.dumps("lease", 1, {}),
+            records.dumps("outcomes", 99, {"outcomes": []}),
+            *(
+                records.dumps("outcomes", 1, body)
+                for body in ({}, {"outcomes": 3}, {"outcomes": ["x"]}, {"outcomes": [{"unit": "u"}]})
+            ),
+        ],
+    )
+    def test_a_damaged_batch(self, store, data):
+        """A batch that cannot be read is named, with what to do; it is left as it is."""
+        key = ledger.prefix(CAMPAIGN) + "000001-00000001.json"
+        store.put(key, data)
+
+        with pytest.raises(errors.DamagedRecord, match=rf"{key} .*delete it, and run again"):
+            ledger.read(store, CAMPAIGN)
+        assert store.get(key).data == data
 
 
 class TestBegin:
