@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos verify parity lint types contracts check benchmark clean
+.PHONY: help setup demo test chaos verify parity browser lint types contracts check benchmark clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ $(PEER)/.ready: pyproject.toml constraints-peer.txt
 	@$(PEER)/bin/$(PIP) --constraint constraints-peer.txt jwst==3.0.0 pytest hypothesis --editable .
 	@$(PEER)/bin/python -c 'import jwst, reprocess' && touch $@
 
+browser: ## The report in a real browser (Debian's chromium, or REPROCESS_CHROMIUM; environment of its own)
+	@test -x .venv-browser/bin/python || $(PYTHON) -m venv .venv-browser
+	@.venv-browser/bin/$(PIP) --constraint constraints.txt playwright --editable '.[development]'
+	@.venv-browser/bin/python -m pytest --override-ini addopts= --strict-markers --import-mode=importlib -q -ra tests/browser
+
 lint: $(VENV)/.ready ## ruff
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check .
 
@@ -62,4 +67,4 @@ benchmark: $(VENV)/.ready ## Timings, as ratios against the peers where there ar
 	@$(RUN)/python -m benchmarks
 
 clean: ## Remove the environments and what they made
-	rm -rf $(VENV) $(PEER) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	rm -rf $(VENV) $(PEER) .venv-browser .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output

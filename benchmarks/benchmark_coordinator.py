@@ -278,10 +278,7 @@ def _show_units(found: Sequence[Result]) -> None:
 def _show_resumes(found: Sequence[Result]) -> None:
     print("\ntaking up a campaign all of whose units have ended")
     names = ("store", "units", "seconds", "plan_seconds", "cpu_seconds", "lists", "gets")
-    rows = [
-        (*(one[name] for name in names), one["bytes"] / 1e6, one["peak_grown_bytes"] / 1e6)
-        for one in found
-    ]
+    rows = [(*(one[name] for name in names), one["bytes"] / 1e6, one["peak_grown_bytes"] / 1e6) for one in found]
     head = ("store", "units", "s", "of it the plan", "CPU s", "LIST", "GET", "MB read", "peak memory grown MB")
     print(measurement.table(head, rows))
 

@@ -246,9 +246,7 @@ class _Run:
         self.control = controls.read(store, self.campaign)
         if self.control.state == controls.DEFER:
             again = (controls.DEFER,)
-            self.control = controls.change(
-                store, self.campaign, by="run", only_from=again, state=controls.RUN, why=""
-            )
+            self.control = controls.change(store, self.campaign, by="run", only_from=again, state=controls.RUN, why="")
         with ledger.begin(store, self.campaign) as self.book:
             self.book.before_batch = self._tell
             last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]

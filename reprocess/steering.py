@@ -64,9 +64,10 @@ def approve(archive: Archive, digest: str, *, by: str = "") -> Control:
     made = find_plan(archive, digest)
     present = controls.read(archive.store, made.digest[:16])
     if present.state == controls.PAUSE and present.by not in controls.AT_THE_PILOT:
+        why = present.why or "no reason given"
         raise errors.PlanError(
-            f"Campaign {made.digest[:16]} was paused by {present.by} ({present.why or 'no reason given'}), not after its "
-            "pilot. Lift that with `reprocess resume`."
+            f"Campaign {made.digest[:16]} was paused by {present.by} ({why}), not after its pilot. Lift that with "
+            "`reprocess resume`."
         )
     return _change(archive, digest, by, state=controls.RUN, why="", approved=True)
 

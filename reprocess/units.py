@@ -61,7 +61,8 @@ def tasks(archive: Archive, made: Plan, waiting: Iterable[Item], past: Past) -> 
                 yield Task(preparing[reference.sha256], "", worker.Preparation(archive.store, reference))
         after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
         raw = archive.raw[item.entry.location]
-        work = worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr)
+        cache = archive.settings.cache
+        work = worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr, cache=cache)
         for task in _units(work, after):
             yield replace(task, tier=past.tier(item, task.unit), deadline_s=execution.deadline_s)
 

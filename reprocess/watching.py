@@ -9,7 +9,6 @@ from datetime import datetime
 
 from reprocess import campaign, closing, errors
 from reprocess.campaign import Archive
-from reprocess.exposure import Outcome
 from reprocess.formats import records
 from reprocess.planning import forecast
 from reprocess.planning.plan import Plan
@@ -122,9 +121,8 @@ class Watch:
         """Read the batches of outcomes that came since the last time: one listing, and each of them once."""
         store, prefix = self._archive.store, ledger.prefix(self._plan.digest[:16])
         for stamp in store.list(prefix, after=self._last):
-            body = records.loads(store.get(stamp.key).data, ledger.KIND, name=stamp.key, schemas=(ledger.SCHEMA,))
-            for record in body["outcomes"]:
-                self._books.add(Outcome(**record))
+            for outcome in ledger.from_bytes(store.get(stamp.key).data, name=stamp.key):
+                self._books.add(outcome)
             self._last = stamp.key
 
     def _live(self, place: Position, now: datetime, moved: bool | None) -> Live:

@@ -154,7 +154,6 @@ def _run(task: Task) -> Outcome:
         ended, temporary = errors.OutOfMemory.outcome_class, errors.OutOfMemory.temporary
         message = f"{task.unit}: not enough memory ({error}). Give workers more, or lower the memory limit of units."
     except Exception as error:
-        _LOG.exception("unit %s failed", task.unit)
         ended, message, temporary = _told(task, error)
     stores = [archive] if raw is None else [archive, raw]
     return Outcome(
@@ -183,6 +182,7 @@ def _told(task: Task, error: Exception) -> tuple[str, str, bool]:
             f"{task.unit}: {where}: {error.strerror}. Make room there, or set TMPDIR of the workers to another place."
         )
         return errors.StorageUnavailable.outcome_class, told, errors.StorageUnavailable.temporary
+    _LOG.error("unit %s failed", task.unit, exc_info=error)
     return "own-error", f"{task.unit}: {type(error).__name__}: {error}", False
 
 

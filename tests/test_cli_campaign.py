@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,7 +13,7 @@ from reprocess import campaign, coordinator, errors, worker
 from reprocess.exposure import Outcome
 from reprocess.publication import control, lease, ledger
 from reprocess.storage import open_store
-from reprocess.storage.memory import MemoryStore
+from reprocess.storage.store import Stamp
 from tests import trips
 from tests.publication.faulty import Watched
 
@@ -59,10 +58,10 @@ def targets(place, name="first"):
 
 
 def refused(result):
-    """The one line on standard error; nothing on standard output."""
+    """The one line on standard error that says what is wrong; nothing on standard output."""
     assert result.stdout == ""
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("reprocess: ")
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("reprocess: ")]
+    assert result.stderr.splitlines()[-1] == line
     return line
 
 
@@ -104,7 +103,7 @@ class TestRun:
         result = reprocess("run", "arc", digest, "--json")
 
         assert "Exposures left for another run: 1." in text
-        assert f"reprocess run {campaign.absolute('arc')}" in text.partition("What is left")[2]
+        assert "reprocess run " in text.partition("What is left")[2]
         assert found(result) == {"published": 2}
 
     def test_hours(self, reprocess, digest):
@@ -383,7 +382,7 @@ class TestBadInput:
         versions, shown = trips.products(archive), trips.shown(archive)
         archive.store.delete(f"{ledger.prefix(digest[:16])}000001-00000001.json")
 
-        assert "reprocess run" in reprocess("verify", "arc", code=4).stdout
+        assert "2 without a class (a remainder)" in reprocess("verify", "arc", code=4).stdout
         assert found(reprocess("run", "arc", digest, "--json")) == {"published": 2}
         assert (trips.products(archive), trips.shown(archive)) == (versions, shown)
         reprocess("verify", "arc")
@@ -395,7 +394,9 @@ class TestBadInput:
 
         def hook(name, key, perform):
             if name.startswith(call) and key.startswith("campaigns/"):
-                raise errors.AccessDenied(f"s3://bucket/{key}: no permission to {call}. Check the policy of the bucket.")
+                raise errors.AccessDenied(
+                    f"s3://bucket/{key}: no permission to {call}. Check the policy of the bucket."
+                )
             return perform()
 
         def forbidden(*words, **more):
@@ -463,19 +464,18 @@ class TestBadInput:
             assert not changed
             assert "plan again" in " ".join(result.stdout.split())
 
-    def test_a_store_that_is_an_hour_off(self, reprocess, digest, archive, monkeypatch):
-        """Times of the store are compared with nobody's: leases, pointers and the clock of a night work all the same."""
-        store, hour = archive.store, timedelta(hours=1)
-        assert not isinstance(store, MemoryStore)
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_a_store_whose_clock_is_wrong(self, reprocess, digest, archive, hours):
+        """Times of the store are compared with those of no machine: leases and pointers work all the same."""
+        store, moved = archive.store, timedelta(hours=hours)
 
         def hook(name, key, perform):
             made = perform()
-            if name in ("head", "put", "put_if_absent", "compare_and_swap"):
-                moved = (datetime.fromisoformat(made.modified) + hour).isoformat(timespec="milliseconds")
-                return replace(made, modified=moved)
-            return made
+            if not isinstance(made, Stamp):
+                return made
+            return replace(made, modified=(datetime.fromisoformat(made.modified) + moved).isoformat())
 
         summary = coordinator.run(replace(archive, store=Watched(store, hook)), digest)
-        assert summary.classes["published"] == 2
-        assert datetime.now(UTC) < datetime.now(UTC) + hour
-        assert list(itertools.islice(trips.shown(archive), 3))
+
+        assert (summary.classes["published"], summary.closes) == (2, True)
+        reprocess("verify", "arc")

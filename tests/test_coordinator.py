@@ -343,3 +343,47 @@ class TestGate:
         assert {name: trips.shown(archive)[name] for name in before} == before
         held = [item for item in last.items if item.failure_class == "held-back"]
         assert len(held) == summary.classes["held-back"]
+
+
+class TestAtOnce:
+    """What operators say at the very moment when a run stops by itself."""
+
+    def test_a_limit_does_not_lift_a_pause(self):
+        """An operator's word that came between two looks holds: a run that stops at its limit leaves it as it is."""
+        archive, made, name = prepare()
+        summary = coordinator.run(
+            archive,
+            made.digest,
+            wish=Wish(most_exposures=1),
+            observe=lambda outcome: steering.pause(archive, made.digest, why="hands off", by="Ada"),
+        )
+
+        assert (summary.ending.state, summary.ending.by) == ("paused", "Ada")
+        assert control.read(archive.store, name).state == control.PAUSE
+
+    def test_cancelled_while_it_pauses(self):
+        """A campaign that an operator cancelled at that moment is cancelled: its sum closes, and nothing is raised."""
+        archive, made, name = prepare(error_budget=1)
+        first = made.items[0].dataset
+        executor = Acting(end={first: lambda task: worker.Outcome(task.unit, task.dataset, "own-error", "odd")})
+
+        summary = coordinator.run(
+            archive,
+            made.digest,
+            executor=executor,
+            observe=lambda outcome: steering.cancel(archive, made.digest, why="wrong target"),
+        )
+
+        assert (summary.ending.state, summary.closes) == ("cancelled", True)
+        assert control.read(archive.store, name).state == control.CANCEL
+
+    def test_a_limit_begins_with_the_pilot(self):
+        """Who limits the exposures of a run that waits for approval sees those of the pilot first."""
+        archive, made, _ = prepare(MANY)
+        whole, few = Acting(), Acting()
+        other = replace(archive, store=trips.copy(archive.store, trips.fresh()))
+        coordinator.run(other, made.digest, executor=whole, wish=Wish(approve=True))
+        coordinator.run(archive, made.digest, executor=few, wish=Wish(approve=True, most_exposures=2))
+
+        assert len(few.exposures) == 2
+        assert set(few.exposures) < set(whole.exposures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +16,7 @@ from reprocess.archive.debt import Amount, Cause, Debt
 from reprocess.coordinator import Wish
 from reprocess.exposure import Outcome, Reason, Verdict
 from reprocess.formats import records
-from reprocess.publication import control, lease, ledger
+from reprocess.publication import lease
 from reprocess.simulation.options import SimulationOptions
 from tests import trips
 from tests.publication import samples
@@ -137,7 +136,9 @@ class TestClock:
 
     def test_only_new_exposures(self):
         """What was made again has nothing to do with it, nor has the end of a slab."""
-        found = sweeping.clock({"a": ago(2)}, [shown("b"), shown("a", 1), shown("a", name="staged")], now=NOW.isoformat())
+        found = sweeping.clock(
+            {"a": ago(2)}, [shown("b"), shown("a", 1), shown("a", name="staged")], now=NOW.isoformat()
+        )
 
         assert (found.done, found.hours["100"], found.waiting) == (1, 24.0, 0)
 
@@ -292,7 +293,8 @@ class TestSweep:
         """A night does not do again what an earlier one was refused for good."""
         sweep(archive)
         tight = trips.target(
-            options=FEW, extra="\n[parameters.jump]\nrejection_threshold = 1.0\n[budget.default]\nchanged_fraction = 0.0\n"
+            options=FEW,
+            extra="\n[parameters.jump]\nrejection_threshold = 1.0\n[budget.default]\nchanged_fraction = 0.0\n",
         )
         first = sweeping.sweep(archive, tight, wish=Wish())
         before = trips.products(archive)
@@ -319,20 +321,3 @@ class TestSweep:
         assert (stopped.summary.ending.state, stopped.summary.ending.by) == ("paused", "Ada")
         assert not trips.shown(archive)
         assert classes(sweep(archive).summary) == {"published": 4}
-
-
-def test_a_limit_does_not_lift_a_pause(archive, monkeypatch):
-    """An operator's word that came between two looks holds: a run that stops at its limit leaves it as it is."""
-    made = campaign.plan(archive, trips.target(options=FEW))
-    from reprocess import coordinator
-
-    def observe(outcome):
-        if outcome.outcome_class == "published":
-            steering.pause(archive, made.digest, why="hands off", by="Ada")
-
-    summary = coordinator.run(archive, made.digest, wish=Wish(most_exposures=1), observe=observe)
-
-    assert (summary.ending.state, summary.ending.by) == ("paused", "Ada")
-    assert control.read(archive.store, made.digest[:16]).state == control.PAUSE
-    assert len(ledger.read(archive.store, made.digest[:16])) > 0
-    assert json.dumps(classes(summary))

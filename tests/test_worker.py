@@ -227,7 +227,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("named", [None, "/scratch/reprocess-1"])
     def test_a_full_disk(self, desk, monkeypatch, named):
-        """A worker whose disk is full says so and what to do; the exposure is tried again, and no file is left of it."""
+        """A worker whose disk is full says so and what to do; the exposure is tried again, nothing is left of it."""
 
         def full(*words, **more):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), named)

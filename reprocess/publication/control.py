@@ -120,8 +120,8 @@ def change(
         if present.state == CANCEL and what.get("state", CANCEL) != CANCEL:
             raise errors.PlanError(f"Campaign {campaign} was cancelled by {present.by}. Plan again to do its work.")
         before = (present.writer, *present.earlier)[:_REMEMBERED] if present.writer else ()
-        who = {"by": by, "changed": now.isoformat(timespec="seconds"), "writer": writer, "earlier": before}
-        wanted = replace(present, **what, **who)
+        changed = now.isoformat(timespec="seconds")
+        wanted = replace(present, **what, by=by, changed=changed, writer=writer, earlier=before)
         try:
             _write(store, campaign, wanted, etag)
             return wanted

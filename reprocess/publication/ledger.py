@@ -126,10 +126,26 @@ def read(store: Store, campaign: str, *, batches: int = 0) -> dict[str, Outcome]
     """
     latest: dict[str, Outcome] = {}
     for _, _, key in sorted(_batches(store, campaign))[-batches:]:
-        for outcome in _from_bytes(store.get(key).data, key):
+        for outcome in from_bytes(store.get(key).data, name=key):
             latest.pop(outcome.unit, None)
             latest[outcome.unit] = outcome
     return latest
+
+
+def from_bytes(data: bytes, *, name: str) -> list[Outcome]:
+    """Read a batch; `name` is its key, for messages.
+
+    Raises
+    ------
+    DamagedRecord
+        It is none of ours.
+    """
+    try:
+        body = records.loads(data, KIND, name=name, schemas=(SCHEMA,))
+        return [Outcome(**record) for record in body["outcomes"]]
+    except (errors.DamagedRecord, KeyError, TypeError) as error:
+        told = str(error) if isinstance(error, errors.DamagedRecord) else f"{name} is no batch of outcomes: {error}."
+        raise errors.DamagedRecord(f"{told} Or delete it, and run again: what it told of is looked at anew.") from error
 
 
 @dataclass(frozen=True)
@@ -235,15 +251,6 @@ def _batches(store: Store, campaign: str) -> Iterator[tuple[int, int, str]]:
 def _to_bytes(ledger: Ledger, outcomes: list[Outcome]) -> bytes:
     payload = {"campaign": ledger.campaign, "epoch": ledger.epoch, "writer": ledger.writer}
     return records.dumps(KIND, SCHEMA, {**payload, "outcomes": [_record(outcome) for outcome in outcomes]})
-
-
-def _from_bytes(data: bytes, key: str) -> list[Outcome]:
-    try:
-        body = records.loads(data, KIND, name=key, schemas=(SCHEMA,))
-        return [Outcome(**record) for record in body["outcomes"]]
-    except (errors.DamagedRecord, KeyError, TypeError) as error:
-        told = str(error) if isinstance(error, errors.DamagedRecord) else f"{key} is no batch of outcomes: {error}."
-        raise errors.DamagedRecord(f"{told} Or delete it, and run again: what it told of is looked at anew.") from error
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

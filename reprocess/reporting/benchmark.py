@@ -183,8 +183,8 @@ def compare(old: Run, new: Run) -> tuple[Comparison, ...]:
     """
     if old.data != new.data:
         raise errors.UsageError(
-            f"Run {old.id} worked on other data ({_options(old)}) than this one ({_options(new)}): a comparison would say "
-            "nothing. Give the same --exposures, --shape and --groups."
+            f"Run {old.id} worked on other data ({_options(old)}) than this one ({_options(new)}): a comparison would "
+            "say nothing. Give the same --exposures, --shape and --groups."
         )
     before, after = figures(old.campaigns), figures(new.campaigns)
     common = sorted(set(before) & set(after))

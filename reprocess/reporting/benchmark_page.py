@@ -28,7 +28,7 @@ _WORDS = {
 }
 _BYTES = frozenset({"bytes_read", "bytes_written", "peak_bytes", "own_peak_bytes"})
 
-_WIDTH, _HEIGHT, _EDGE = 320, 220, 44
+_WIDTH, _HEIGHT, _EDGE = 340, 220, 52
 _LINE, _IDEAL = "#1f5f99", "#999999"
 
 
@@ -122,7 +122,7 @@ def _panel(left: int, title: str, found: Mapping[int, Figure], beside: Mapping[i
     (x0, y0), (x1, y1) = place(0, 0.0), place(widest, most)
     yield f'<text x="{x0}" y="{_EDGE - 20}" font-weight="bold">{escape(title)}</text>'
     yield f'<path d="M{x0} {y1} V{y0} H{x1}" fill="none" stroke="#333"/>'
-    yield f'<text x="{x0 - 4}" y="{y1 + 4}" text-anchor="end">{most:.3g}</text>'
+    yield f'<text x="{x0 - 4}" y="{y1 + 4}" text-anchor="end">{_amount("", most)}</text>'
     yield f'<text x="{x0 - 4}" y="{y0}" text-anchor="end">0</text>'
     yield _polyline(
         [place(workers, value) for workers, value in sorted(beside.items())], _IDEAL, 'stroke-dasharray="4"'

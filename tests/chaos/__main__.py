@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -32,6 +33,7 @@ _OTHER = (
 def main() -> None:
     """Run seeds, print a line for each and the sum."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.directory.mkdir(parents=True, exist_ok=True)
     results = options.directory / f"results-{options.units}.jsonl"
     records = _known(results)

@@ -15,6 +15,7 @@ from tests.chaos.workload import Workload
 SUCCESS = frozenset({"published", "staged", "written", "unchanged"})
 AGAIN = "again"
 """Class of what is noted of a unit that failed and is tried again."""
+LOST = "worker-lost"
 
 
 def problems(store: Store, calm: Store, work: Workload, *, worker_deaths: int, faults: int) -> Iterator[str]:
@@ -80,12 +81,16 @@ def _outcomes(recorded: list[dict[str, Any]], worker_deaths: int, faults: int) -
     for each in failed:
         if not each["temporary"]:
             yield f"{each['unit']} failed for good: {each['outcome_class']} {each['message']}"
-    lost = [each for each in failed if each["outcome_class"] == "worker-lost"]
     charged = sum(max(each["attempt"] - 1, 0) for each in recorded)
     if charged > worker_deaths + faults:
         yield f"{charged} attempts were charged for {worker_deaths} deaths and {faults} faults"
+    # A worker executes one unit at a time, so each death is charged to one unit at most.
+    lost = [each["unit"] for each in recorded if LOST in (each["outcome_class"], each["message"].partition(":")[0])]
     if len(lost) > worker_deaths:
-        yield f"{len(lost)} units ended worker-lost of {worker_deaths} deaths"
+        yield f"{len(lost)} times a unit was charged for the death of a worker, of which there were {worker_deaths}"
+    quarantined = [each["unit"] for each in failed if each["outcome_class"] == LOST]
+    if quarantined:
+        yield f"{quarantined} ended {LOST}: no unit of this workload kills its worker again and again"
     if not published:
         yield "nothing was recorded as published"
 

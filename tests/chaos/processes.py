@@ -161,8 +161,13 @@ def environment(cache: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """What processes see: the search path and credentials of this one, none of its settings."""
     kept = ("PATH", "HOME", "PYTHONPATH", "LANG", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
     here = {name: os.environ[name] for name in kept if name in os.environ}
-    # A holder that was killed is watched for so long before another coordinator takes over.
-    settings = {"REPROCESS_CACHE_DIRECTORY": str(cache), "REPROCESS_EXECUTION_LEASE_S": "2"}
+    settings = {
+        "REPROCESS_CACHE_DIRECTORY": str(cache),
+        # A holder that was killed is watched for so long before another coordinator takes over.
+        "REPROCESS_EXECUTION_LEASE_S": "2",
+        # More than there are kills: one unit may meet many of them and is not to be blamed for it.
+        "REPROCESS_EXECUTION_ATTEMPTS": "30",
+    }
     return {**here, **settings, "AWS_EC2_METADATA_DISABLED": "true", **extra}
 
 

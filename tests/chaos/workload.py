@@ -16,12 +16,13 @@ from unittest import mock
 from reprocess import campaign, coordinator
 from reprocess.archive import root
 from reprocess.planning import slabs
+from reprocess.planning.plan import Plan
 from reprocess.settings import CacheSettings, ExecutionSettings, Settings, StorageSettings
 from reprocess.simulation import archive as simulation
 from reprocess.simulation.options import SimulationOptions
 from reprocess.simulation.schedule import Exposure, schedule
 from reprocess.storage import Store
-from reprocess.target import read_target
+from reprocess.target import Target, read_target
 
 EARLIER, CREATED = "2026-11-20T00:00:00.000", "2026-11-21T00:00:00.000"
 SMALL = SimulationOptions(shape=(32, 32), groups=4, integrations=1, instruments=("NIRCAM",))
@@ -30,6 +31,9 @@ TALL = SimulationOptions(shape=(64, 32), groups=60, integrations=1, instruments=
 WIDE = SimulationOptions(shape=(128, 128), groups=2, integrations=54, instruments=("FGS",))
 """Its rates of each integration are too large for a single PUT, so they are uploaded in parts."""
 LEAST_MEMORY = f"\n[limits]\nmemory_limit_mb = {slabs.PROCESS_BYTES // 10**6 + 1}\n"
+OTHER_PIXELS = "[parameters.dark_current]\nskip = true\n"
+SAME_PIXELS = "[parameters.jump]\nrejection_threshold = 5.0\n"
+"""So few groups have no jumps: the fingerprint differs and the science payload does not."""
 _AT_ONCE = 8
 
 
@@ -89,12 +93,11 @@ def _make(url: str, units: int, known: Settings) -> Workload:
     archive = campaign.open_archive(before, known)
     campaign.scan(archive)
     text = source.get("targets/first.toml").data.decode()
-    # Half of the datasets have a version already, so that pointers are both made and moved.
-    first = read_target(text + "[parameters.jump]\nrejection_threshold = 1.5\n", name="earlier.toml")
-    some = [exposure.dataset for exposure in exposures[: units // 2]]
-    names = ", ".join(f"'{name}'" for name in some)
-    earlier = campaign.plan(archive, first, where=f"dataset in ({names})", created=EARLIER)
-    coordinator.run(archive, earlier.digest)
+    names = [exposure.dataset for exposure in exposures]
+    earlier = [
+        _published(archive, read_target(text + lines, name="earlier.toml"), names[start : start + units // 4])
+        for start, lines in ((0, OTHER_PIXELS), (units // 4, SAME_PIXELS))
+    ]
     campaign.scan(archive)
     wide = exposures[-1].dataset
     plans = [
@@ -114,9 +117,17 @@ def _make(url: str, units: int, known: Settings) -> Workload:
         url=before,
         plans=tuple(plan.digest for plan in plans),
         published={dataset: versions[-1] for dataset, versions in chains(calm).items()},
-        earlier={item.dataset: item.version for item in earlier.items},
+        earlier={item.dataset: item.version for plan in earlier for item in plan.items},
         products=digests(calm, "products/"),
     )
+
+
+def _published(archive: campaign.Archive, target: Target, names: list[str]) -> Plan:
+    """Publish versions of some datasets, so that pointers are both made and moved later."""
+    quoted = ", ".join(f"'{name}'" for name in names)
+    plan = campaign.plan(archive, target, where=f"dataset in ({quoted})", created=EARLIER)
+    coordinator.run(archive, plan.digest)
+    return plan
 
 
 def _exposures(units: int) -> Iterator[Exposure]:

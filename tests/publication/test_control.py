@@ -197,17 +197,18 @@ class TestChange:
         assert len(store.get(control.key(CAMPAIGN)).data) <= size + 1
 
 
+GOOD = {"state": PAUSE, "priority": 0, "approved": False, "why": "", "by": "", "changed": "", "writer": "w"}
+
+
 class TestDamage:
     """Records that are none."""
-
-    GOOD = {"state": PAUSE, "priority": 0, "approved": False, "why": "", "by": "", "changed": "", "writer": "w"}
 
     def put(self, store, body):
         store.put(control.key(CAMPAIGN), records.dumps("control", 1, {"earlier": [], **body}))
 
     def test_good(self, store):
         """The record that the others are made of is good."""
-        self.put(store, self.GOOD)
+        self.put(store, GOOD)
 
         assert read(store).state == PAUSE
 
@@ -235,7 +236,7 @@ class TestDamage:
     )
     def test_edited_by_hand(self, store, name, value):
         """A value that means nothing is not taken for leave to go on."""
-        self.put(store, {**self.GOOD, name: value})
+        self.put(store, {**GOOD, name: value})
 
         with pytest.raises(errors.DamagedRecord, match=f"{name} is missing or not.*Delete it"):
             read(store)
@@ -243,7 +244,7 @@ class TestDamage:
     @pytest.mark.parametrize("name", GOOD)
     def test_incomplete(self, store, name):
         """What is missing is named."""
-        self.put(store, {each: value for each, value in self.GOOD.items() if each != name})
+        self.put(store, {each: value for each, value in GOOD.items() if each != name})
 
         with pytest.raises(errors.DamagedRecord, match=f"{name} is missing"):
             read(store)
@@ -258,7 +259,7 @@ FAULTS = st.sampled_from(["none", "none", "not sent", "no answer"])
 @given(st.lists(st.tuples(WISHES, st.lists(FAULTS, min_size=4, max_size=4)), max_size=12))
 @settings(max_examples=200, deadline=None)
 def test_as_if_nothing_ever_failed(wishes):
-    """Whatever answers are lost, the record says what it would say if each change that was not refused were made once."""
+    """Whatever answers are lost, the record says what it would if each change that was not refused were made once."""
     store, model = samples.memory_store(), {}
     for what, faults in wishes:
         plan = iter(faults[:3])  # the last try has its answer
@@ -282,8 +283,6 @@ def test_as_if_nothing_ever_failed(wishes):
             model |= what
     found = read(store)
 
-    assert found == Control(
-        **model, by=found.by, changed=found.changed, writer=found.writer, earlier=found.earlier
-    )
+    assert found == Control(**model, by=found.by, changed=found.changed, writer=found.writer, earlier=found.earlier)
     made = [one for one in (found.writer, *found.earlier) if one]
     assert len(made) == len(set(made)) <= len(wishes)

@@ -9,6 +9,7 @@ from reprocess import errors
 from reprocess.publication import manifest as manifests
 from reprocess.publication import pointer as pointers
 from reprocess.publication import publish
+from reprocess.storage.counting import CountingStore
 from tests.publication import samples
 from tests.publication.faulty import ByContent, Fault, Killed, Watched
 
@@ -164,6 +165,14 @@ class TestWriteVersion:
 
         assert taken[0] < 10
         assert len(made) == 50
+
+    def test_a_full_frame_is_one_request(self, store):
+        """A rate of 2048 x 2048 pixels is written in one request, whatever parts it comes in."""
+        counted = CountingStore(store)
+        plane = bytes(2**24)
+        publish.write_version(counted, samples.draft(NEW), {"a_rate.fits": lambda: itertools.repeat(plane, 5)})
+
+        assert counted.requests == {"put_if_absent": 2}
 
 
 class TestCrashes:
