@@ -90,7 +90,7 @@ class TestRemains:
     st.sets(st.sampled_from(["v1", "v2", "v3", "v4"])),
 )
 def test_what_must_stay_stays(moves, keep, day, protected):
-    """Whatever the chain: the present version, protected ones and so many of the latest stay; `keep` bounds the rest."""
+    """The present version, protected ones and so many of the latest stay; `keep` bounds the rest."""
     shown = pointer(*moves)
     versions = {commit.version for commit in shown.chain if commit.version}
     cutoff = datetime.datetime(2026, 11, day, tzinfo=datetime.UTC)
