@@ -214,8 +214,9 @@ class SimulatedExecutor(Executor):
     def _fill(self, frontier: Frontier) -> None:
         window = max(4 * len(self._workers), LEAST_WINDOW)
         for fresh in (False, self._held <= window // 2):
+            room = window - self._held if fresh else window
             with self._measured():
-                batch = list(itertools.islice(iter(lambda: frontier.take(fresh=fresh), None), window - self._held))  # noqa: B023
+                batch = list(itertools.islice(iter(lambda: frontier.take(fresh=fresh), None), room))  # noqa: B023
             self._held += len(batch)
             for task in batch:
                 self._queues[min(task.tier, 1)][int(fresh)].append(task)

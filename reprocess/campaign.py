@@ -155,7 +155,9 @@ def _forecast(archive: Archive, made: Plan, known: catalogue.Catalogue, target: 
     workers = execution.workers or (1 if execution.scheduler == "serial" else os.cpu_count() or 1)
     some = any(item.action == "calibrate" for item in made.items)
     taken = experience.read(archive.store, known) if some else ()
-    return forecast(made.items, workers=workers, taken=taken, prices=archive.settings.prices, zarr=target.zarr)
+    learned = experience.learned(archive.store) if some else {}
+    prices = archive.settings.prices
+    return forecast(made.items, workers=workers, taken=taken, learned=learned, prices=prices, zarr=target.zarr)
 
 
 def _note(archive: Archive, made: Plan, found: judging.Survey) -> None:

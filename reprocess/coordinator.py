@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from reprocess import __version__, closing, errors, logs, redaction, units, worker
-from reprocess.archive import recipe
 from reprocess.campaign import Archive, find_plan
 from reprocess.execution import executors
 from reprocess.execution.attempts import QUARANTINED, policy
@@ -28,7 +27,6 @@ from reprocess.publication import (
     holds,
     kept_plans,
     ledger,
-    publish,
     refusals,
     releases,
     settlement,
@@ -42,6 +40,7 @@ from reprocess.publication.refusals import Refusal
 from reprocess.reporting.ending import Ending
 from reprocess.reporting.report import Summary
 from reprocess.settings import ExecutionSettings
+from reprocess.showing import AT_ONCE, Showing, gated
 
 Progress = Callable[[int, int | None, str], None]
 """Called with how many are done, how many there are, and a word on the last one."""
@@ -338,34 +337,44 @@ class _Run:
             return self.end is None
         tasks = units.tasks(self.archive, self.made, items, self.past)
         retry = policy(self.archive.settings.execution.attempts, self.past.tiers, note=self._note_again)
-        for outcome in self.executor.run(
-            worker.run, tasks, retry=retry, stop=self._stops, priority=lambda: self.control.priority
-        ):
-            self.lease.check()
-            self._take(outcome, publishing=publishing)
+        with self._showing() as showing:
+
+            def stops() -> bool:
+                self._note_all(showing.ended())
+                return self._stops()
+
+            ended = self.executor.run(
+                worker.run, tasks, retry=retry, stop=stops, priority=lambda: self.control.priority
+            )
+            for outcome in ended:
+                self.lease.check()
+                self._take(outcome, showing if publishing else None)
+            self._note_all(showing.ended(wait=True))
         self.lease.check()
         return self.end is None
 
-    def _take(self, outcome: Outcome, *, publishing: bool) -> None:
-        """Publish what a unit has written, and note how it ended."""
+    def _take(self, outcome: Outcome, showing: Showing | None) -> None:
+        """Have shown what a unit has written, or let it wait; note how any other ended."""
         item = self.items.get(outcome.dataset)
         if item is None:
             level = logging.INFO if outcome.outcome_class == worker.STAGED else logging.WARNING
             _LOG.log(level, "%s: %s %s", outcome.unit, outcome.outcome_class, redaction.clean(outcome.message))
             return
         self.spent = self.spent + spending.spent([outcome], self.archive.settings.prices)
-        if outcome.outcome_class == worker.WRITTEN and not publishing:
-            outcome = self._gated(item, outcome)
-            if outcome.outcome_class == worker.WRITTEN:
-                self.written[outcome.dataset] = replace(outcome, log=())
-        else:
-            outcome = self._published(item, outcome)
+        if showing is not None:
+            self._hand_over(showing, item, outcome)
+            self._note_all(showing.ended())
+            return
+        outcome = gated(item, outcome, self.held)
+        if outcome.outcome_class == worker.WRITTEN:
+            self.written[outcome.dataset] = replace(outcome, log=())
         self._note(outcome)
-        if outcome.unit == units.last_unit(item):
-            self._count(outcome)
+        self._count(item, outcome)
 
-    def _count(self, outcome: Outcome) -> None:
-        """Count an exposure as done, and stop if too many end badly."""
+    def _count(self, item: Item, outcome: Outcome) -> None:
+        """Count an exposure whose last unit has ended, and stop if too many end badly."""
+        if outcome.unit != units.last_unit(item):
+            return
         self._done += 1
         if self.progress is not None:
             self.progress(self._done, self._total, f"{outcome.dataset} {outcome.outcome_class}")
@@ -418,52 +427,40 @@ class _Run:
 
     # Publication
 
-    def _gated(self, item: Item, outcome: Outcome) -> Outcome:
-        """Hold a written version back if it differs too much from what readers see, or if the dataset is held."""
-        if outcome.outcome_class != worker.WRITTEN:
-            return outcome
-        if item.dataset in self.held:
-            return replace(outcome, outcome_class="deferred", message=str(self.held[item.dataset]))
-        if outcome.difference.get("verdict") == "outside":
-            reasons = " ".join(outcome.difference["reasons"])
-            told = f"{item.dataset}: version {item.version} is held back. {reasons}"
-            return replace(outcome, outcome_class="held-back", message=told)
-        return outcome
-
-    def _published(self, item: Item, outcome: Outcome) -> Outcome:
-        """Let readers see a version that a unit has written, unless the gate holds it back."""
-        outcome = self._gated(item, outcome)
-        if outcome.outcome_class != worker.WRITTEN:
-            return outcome
-        start = time.perf_counter()
-        try:
-            ended = self._show(item, outcome)
-        except errors.ReprocessError as error:
-            return replace(outcome, outcome_class=error.outcome_class, message=str(error), temporary=error.temporary)
-        seconds = {**outcome.seconds, "publish": time.perf_counter() - start}
-        return replace(outcome, outcome_class=ended, seconds=seconds)
-
-    def _show(self, item: Item, outcome: Outcome) -> str:
-        store, against = self.archive.store, str(outcome.difference.get("against", ""))
-        if outcome.difference.get("verdict") == "identical":
-            shown = publish.need_version(store, item.dataset, against)
-            same = [recipe.digest(item.fingerprint)]
-            publish.move_pointer(store, shown, writer=self.writer, equivalents=same, instead_of=against)
-            return "unchanged"
-        # Without a difference nothing was published when the unit looked, or this very version was.
-        instead_of = against or None
-        publish.move_pointer(
-            store, publish.need_version(store, item.dataset, item.version), writer=self.writer, instead_of=instead_of
-        )
-        return "published"
-
     def _publish_written(self) -> None:
         """Let readers see what waited."""
-        for dataset, outcome in sorted(self.written.items()):
-            self.lease.check()
-            if self._stops():
-                return
-            self._note(self._published(self.items[dataset], outcome))
+        with self._showing() as showing:
+            for dataset, written in sorted(self.written.items()):
+                if self._stops():
+                    break
+                outcome = gated(self.items[dataset], written, self.held)
+                if outcome.outcome_class == worker.WRITTEN:
+                    showing.give(self.items[dataset], outcome)
+                else:
+                    self._note(outcome)
+                for shown in showing.ended():
+                    self._note(shown)
+            for shown in showing.ended(wait=True):
+                self._note(shown)
+
+    def _showing(self) -> Showing:
+        # With one worker there is nothing to wait for: what happens then happens in a known order.
+        at_once = 1 if self.executor.slots == 1 else AT_ONCE
+        return Showing(self.archive.store, writer=self.writer, check=self.lease.check, at_once=at_once)
+
+    def _hand_over(self, showing: Showing, item: Item, outcome: Outcome) -> None:
+        """Have a version shown, unless the gate holds it back."""
+        outcome = gated(item, outcome, self.held)
+        if outcome.outcome_class == worker.WRITTEN:
+            showing.give(item, outcome)
+        else:
+            self._note(outcome)
+            self._count(item, outcome)
+
+    def _note_all(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._note(outcome)
+            self._count(self.items[outcome.dataset], outcome)
 
     def _release(self) -> None:
         """Show all versions together, and name them."""

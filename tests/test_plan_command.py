@@ -193,6 +193,7 @@ class TestForecast:
         store = opened().store
         for stamp in list(store.list(ledger.prefix(made["digest"][:16]))):
             store.put(stamp.key, b"{")
+        store.put(settlement.key(made["digest"][:16]), b"{")
         found = records(plan("--json", "--again", "jw01234001001_02101_00001_nrca1"))[0]
 
         assert found["forecast"]["measured"] == 0

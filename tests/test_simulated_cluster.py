@@ -62,6 +62,15 @@ class TestTime:
 
         assert executor.now == pytest.approx(300, abs=5)
 
+    def test_due_in_a_full_window(self):
+        """A unit whose time to be tried again has come is, although the window is full."""
+        executor = cluster(1.0, weather=Weather(storage=0.2))
+        with executor:
+            for _ in executor.run(lambda task: None, tasks(3000), retry=policy(3, 0)):
+                executor.spend(0.3)
+
+        assert executor.now > 900
+
     def test_waits(self):
         """A unit that is to wait before it is tried again waits in virtual time."""
         weather = Weather(storage=1.0)

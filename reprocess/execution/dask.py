@@ -369,7 +369,8 @@ class DaskExecutor(Executor):
         """Submit at once what was begun before, and fresh tasks when half of the window is free."""
         window = self._window or max(4 * self._present_slots(), LEAST_WINDOW)
         for fresh in (False, len(flight.tasks) <= window // 2):
-            batch = _taken(frontier, window - len(flight.tasks), fresh=fresh)
+            # What was begun before goes in a full window too: waiting for room would be waiting without a pause.
+            batch = _taken(frontier, window - len(flight.tasks) if fresh else window, fresh=fresh)
             try:
                 futures = self._submit(flight, function, batch, priority=int(not fresh))
             except Exception:

@@ -92,6 +92,8 @@ class Processes:
     def _everybody(self) -> Iterator[tuple[str, Child]]:
         yield from (("coordinator", process) for process in self.coordinators)
         yield from (("worker", process) for process, _ in self._workers.values())
+        # Those that have outlived their scheduler still write.
+        yield from (("worker", process) for process, _ in self._old)
         yield "scheduler", self._scheduler
 
     def _sender(self, port: int, server_port: int) -> tuple[str, Child] | None:
@@ -144,7 +146,7 @@ class Processes:
         """End whatever still runs."""
         self._done.set()
         with self._lock:
-            for process in [process for _, process in self._everybody()] + [process for process, _ in self._old]:
+            for _, process in self._everybody():
                 if process.poll() is None:
                     process.kill()
                 process.wait()
