@@ -6,7 +6,7 @@ import pytest
 
 from reprocess import campaign, errors, terminal
 from reprocess.archive import catalogue
-from reprocess.publication import experience, ledger
+from reprocess.publication import experience, ledger, settlement
 from reprocess.storage import open_store
 from tests import trips
 
