@@ -9,6 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +36,7 @@ from reprocess.publication import (
 )
 from reprocess.publication import lease as leases
 from reprocess.publication.control import Control
+from reprocess.publication.holds import Hold
 from reprocess.publication.lease import Lease
 from reprocess.publication.refusals import Refusal
 from reprocess.reporting.ending import Ending
@@ -222,6 +224,7 @@ class _Run:
     control: Control = field(default_factory=Control)
     end: Ending | None = None
     _looked: float = 0.0
+    _reading: Future[tuple[Control, Mapping[str, Hold]]] | None = None
     _done: int = 0
     _total: int = 0
 
@@ -229,7 +232,8 @@ class _Run:
         self.writer = str(uuid.uuid4())
         self.started = time.monotonic()
         self.items = {item.dataset: item for item in self.made.items}
-        self.held = holds.read(self.archive.store)
+        self.held: Mapping[str, Hold] = holds.read(self.archive.store)
+        self._reader = ThreadPoolExecutor(1, "control")
         self.spent = spending.spent(self.before.values(), self.archive.settings.prices)
         self.brake = Brake(self.archive.settings.execution.error_budget)
         self.past = units.Past(self.before, len(self.archive.settings.execution.memory_tiers_mb))
@@ -250,8 +254,11 @@ class _Run:
             self.book.before_batch = self._tell
             last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]
             events.catch_up(store, self.made, last, epoch=self.book.epoch)
-            with nullcontext(executor) if executor else _executor(self.archive.settings.execution) as self.executor:
-                self._phases()
+            try:
+                with nullcontext(executor) if executor else _executor(self.archive.settings.execution) as self.executor:
+                    self._phases()
+            finally:
+                self._reader.shutdown(wait=False, cancel_futures=True)
         return self.end or Ending()
 
     def _tell(self, outcomes: list[Outcome], number: int) -> None:
@@ -404,19 +411,25 @@ class _Run:
             self._halt(controls.DEFER, f"This run has taken {self.wish.most_hours:g} hours.", "--max-hours")
         elif self.wish.most_cost and (self.spent.money or 0.0) >= self.wish.most_cost:
             self._halt(controls.DEFER, f"The campaign has cost {self.spent.money:.2f}.", "--max-cost")
-        elif time.monotonic() - self._looked >= CONTROL_S:
+        else:
             self._look()
         return self.end is not None
 
     def _look(self) -> None:
-        """Read what operators want; a store that does not answer changes nothing."""
-        self._looked = time.monotonic()
-        try:
-            self.control = controls.read(self.archive.store, self.campaign)
-            self.held = holds.read(self.archive.store)
-        except errors.StorageError as error:
-            _LOG.warning("What operators want cannot be read at present: %s", error)
-        self.end = _standing(self.control)
+        """Take what operators wanted when it was last read, and have it read again in a thread: answers may be late."""
+        if self._reading is not None and self._reading.done():
+            reading, self._reading = self._reading, None
+            try:
+                self.control, self.held = reading.result()
+            except errors.StorageError as error:
+                _LOG.warning("What operators want cannot be read at present: %s", error)
+            self.end = _standing(self.control)
+        if self._reading is None and time.monotonic() - self._looked >= CONTROL_S:
+            self._looked = time.monotonic()
+            self._reading = self._reader.submit(self._wanted)
+
+    def _wanted(self) -> tuple[Control, Mapping[str, Hold]]:
+        return controls.read(self.archive.store, self.campaign), holds.read(self.archive.store)
 
     def _halt(self, state: str, why: str, by: str) -> None:
         """Stop by oneself, and leave word of it for operators and for the next run; what they said meanwhile holds."""
