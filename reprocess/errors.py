@@ -7,7 +7,10 @@ Exceptions of client libraries end at the door of the room that uses the library
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+FAILURE_CLASSES: set[str] = set()
+"""Outcome classes of all errors of the tree; each adds its own when it is defined."""
 
 
 class ReprocessError(Exception):
@@ -23,6 +26,13 @@ class ReprocessError(Exception):
 
     outcome_class: ClassVar[str] = "own-error"
     temporary: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401
+        super().__init_subclass__(**options)
+        FAILURE_CLASSES.add(cls.outcome_class)
+
+
+FAILURE_CLASSES.add(ReprocessError.outcome_class)
 
 
 class UsageError(ReprocessError):

@@ -117,7 +117,8 @@ class TestMeasure:
         ]
 
         assert found[0].bytes_written == pytest.approx(found[1].bytes_written, rel=0.02)
-        assert found[0].requests == pytest.approx(found[1].requests, rel=0.1)
+        # A bucket is asked once more now and then: by time, and for parts of files.
+        assert found[0].requests == pytest.approx(found[1].requests, rel=0.25)
 
 
 class TestClaim:

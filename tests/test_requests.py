@@ -95,9 +95,10 @@ def test_the_raw_object_is_asked_for_once(counted):
 
 
 def test_references_are_read_once(counted):
-    """Exposures of one worker that use the same reference read it once."""
+    """Exposures that use the same reference read it once; what this machine has already is not read at all."""
+    most = []
     for seen, _ in counted:
         read = Counter(path for method, path in seen.while_working() if method == "GET" and "/prepared/" in path)
-        assert read
         # Zarr looks at the record of an array when it is written, at that of the whole for its keywords, and for both.
-        assert max(count for path, count in read.items() if "/c/" in path) == 1
+        most.append(max((count for path, count in read.items() if "/c/" in path), default=0))
+    assert max(most) <= 1

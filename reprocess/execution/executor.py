@@ -7,7 +7,6 @@ What it cannot catch is turned into outcomes here: a process that dies, an exit,
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -93,16 +92,10 @@ def never() -> bool:
 
 def failed(outcome: Outcome) -> bool:
     """Whether a unit that waits for this one must not start: the class is that of an error, or nothing was done."""
-    return outcome.outcome_class in _failures()
+    return outcome.outcome_class in errors.FAILURE_CLASSES or outcome.outcome_class in _NOT_DONE
 
 
-@functools.cache
-def _failures() -> frozenset[str]:
-    return frozenset(_failure_classes(errors.ReprocessError) | {"cancelled", "deferred"})
-
-
-def _failure_classes(kind: type[errors.ReprocessError]) -> set[str]:
-    return {kind.outcome_class}.union(*map(_failure_classes, kind.__subclasses__()))
+_NOT_DONE = frozenset({"cancelled", "deferred"})
 
 
 def guarded(function: Function, task: Task) -> Outcome:

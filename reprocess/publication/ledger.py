@@ -68,6 +68,7 @@ class Ledger:
     clock: Callable[[], float] = time.monotonic
     before_batch: Callable[[list[Outcome], int], None] | None = None
     _number: int = 1
+    _tried: int = 0
     _pending: list[Outcome] = field(default_factory=list)
     _since: float = 0.0
 
@@ -88,12 +89,14 @@ class Ledger:
     def flush(self) -> None:
         """Write what is pending; after a failure it is pending still, and the same batch is written the next time."""
         while self._pending:
-            pending = self._pending[: self.batch]
+            # What was tried may be stored already, so it is tried again as it was, whatever has come since.
+            self._tried = self._tried or min(len(self._pending), self.batch)
+            pending = self._pending[: self._tried]
             data = _to_bytes(self, pending)
             if self.before_batch is not None:
                 self.before_batch(pending, self._number)
             put_once(self.store, _key(self.campaign, self.epoch, self._number), data, patience=self.patience)
-            self._number += 1
+            self._number, self._tried = self._number + 1, 0
             del self._pending[: len(pending)]
 
 
@@ -204,7 +207,9 @@ def close(plan: Plan, outcomes: Iterable[Outcome], *, rest: str = "") -> Summary
     last: dict[str, Outcome] = {}
     seen = set()
     for outcome in outcomes:
-        seen.add(outcome.dataset)
+        # The units that prepare references are of no dataset.
+        if outcome.dataset:
+            seen.add(outcome.dataset)
         if outcome.outcome_class in terminal:
             last[outcome.dataset] = outcome
     classes, messages = {}, {}

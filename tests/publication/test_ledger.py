@@ -281,6 +281,12 @@ class TestClose:
         assert summary.strangers == ("z",)
         assert not summary.closes
 
+    def test_references_are_no_strangers(self):
+        """A unit that prepares a reference is of no dataset; that it had to be tried again leaves the sum alone."""
+        words = [outcome("reference/mask.fits", ledger.AGAIN, dataset=""), outcome("a")]
+
+        assert ledger.close(samples.plan(samples.item("a")), words).closes
+
     @given(
         st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["calibrate", "none", "fail"])),
         st.lists(
