@@ -79,6 +79,9 @@ CONFIGURATION = {
     "distributed.scheduler.work-stealing": False,
     # Above 1.0, tasks stand in line at a worker and share its fate.
     "distributed.scheduler.worker-saturation": 1.0,
+    # A local cluster gives a worker up that is away so long after any of its deaths, be it another one by then. Its
+    # nanny starts it again: nobody has to give it up.
+    "distributed.deploy.lost-worker-timeout": "365 days",
     # Arrays inside a running task cannot be spilled, and a paused worker never frees them.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
