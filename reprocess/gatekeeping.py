@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reprocess import errors
 from reprocess.campaign import Archive
 from reprocess.comparison import published
-from reprocess.publication import holds, moves, publish, refusals
+from reprocess.publication import events, holds, moves, publish, refusals
 from reprocess.publication import manifest as manifests
 from reprocess.publication import pointer as pointers
 from reprocess.publication.manifest import Manifest
@@ -16,6 +16,7 @@ from reprocess.publication.pointer import Pointer
 from reprocess.publication.refusals import Refusal
 
 HELD_BACK, REJECTED = "held-back", "rejected"
+ACCEPTED = "accepted by an operator after it was held back"
 _SHOWN = 10  # names of versions in a message
 
 
@@ -62,7 +63,10 @@ def accept(archive: Archive, dataset: str, version: str) -> Decision:
     holds.check(archive.store, dataset)
     manifest, pointer, refusal = _found(archive, dataset, version)
     if pointer is not None and pointer.version == version:
-        _release(archive, manifest, refusal)  # an earlier call may have died in between
+        # An earlier call may have died in between; after one that came to its end nothing refuses the version.
+        if (dataset, refusals.run_key(version)) in refusals.read(archive.store):
+            _tell(archive, pointer)
+        _release(archive, manifest, refusal)
         return Decision(dataset, version, "accepted", version, version, changed=False, held_back=_why(refusal))
     if pointer is not None and pointer.has(version):
         raise errors.UsageError(
@@ -75,6 +79,9 @@ def accept(archive: Archive, dataset: str, version: str) -> Decision:
         )
     moves.whole(archive.store, dataset, version)
     publish.move_pointer(archive.store, manifest, writer=str(uuid.uuid4()))
+    now, _ = pointers.read(archive.store, dataset)
+    if now is not None:
+        _tell(archive, now)
     _release(archive, manifest, refusal)
     left = pointer.version if pointer else ""
     return Decision(dataset, version, "accepted", left, version, changed=True, held_back=_why(refusal))
@@ -132,6 +139,16 @@ def _kept(archive: Archive, dataset: str) -> str:
 
 def _why(refusal: Refusal | None) -> str:
     return refusal.message if refusal else ""
+
+
+def _tell(archive: Archive, pointer: Pointer) -> None:
+    """Tell whoever listens what readers see since a version was accepted."""
+    kind = "reprocessed" if pointer.history else "new"
+    campaign, sequence = pointer.campaign, pointer.sequence
+    told = events.by_hand(
+        kind, pointer.dataset, pointer.version, campaign=campaign, sequence=sequence, message=ACCEPTED
+    )
+    events.tell(archive.store, [told])
 
 
 def _release(archive: Archive, manifest: Manifest, refusal: Refusal | None) -> None:

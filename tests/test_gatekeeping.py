@@ -7,7 +7,7 @@ import pytest
 from reprocess import campaign, errors, gatekeeping
 from reprocess.archive import root
 from reprocess.comparison import published
-from reprocess.publication import holds, publish, refusals
+from reprocess.publication import events, holds, publish, refusals
 from reprocess.publication import pointer as pointers
 from reprocess.publication.refusals import Refusal
 from reprocess.target import Budget
@@ -42,6 +42,10 @@ def archive():
     return held_back(trips.fresh().url)
 
 
+def _interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def shown(archive):
     return pointers.read(archive.store, DATASET)[0].version
 
@@ -55,6 +59,25 @@ class TestAccept:
         assert decided.held_back == "too many pixels"
         assert shown(archive) == NEW
         assert not refusals.read(archive.store)
+
+    def test_is_told(self, archive):
+        """Whoever subscribed to what is reprocessed hears of it, once."""
+        gatekeeping.accept(archive, DATASET, NEW)
+        gatekeeping.accept(archive, DATASET, NEW)
+
+        (told,) = [event for batch in events.objects(archive.store) for event in events.read(archive.store, batch.key)]
+        assert (told.kind, told.dataset, told.version) == ("reprocessed", DATASET, NEW)
+
+    def test_is_told_after_a_death(self, archive, monkeypatch):
+        """A call that dies once readers see the version has it told by the next one."""
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(events, "tell", _interrupted)
+            gatekeeping.accept(archive, DATASET, NEW)
+        assert shown(archive) == NEW
+
+        gatekeeping.accept(archive, DATASET, NEW)
+
+        assert len(list(events.objects(archive.store))) == 1
 
     def test_again(self, archive):
         """Accepting twice is accepting once."""

@@ -11,6 +11,7 @@ staging/<campaign>/<dataset>/<start>-<stop>/slab.json
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,10 +28,12 @@ from zarr.errors import ContainsArrayError
 from reprocess import errors
 from reprocess.exposure import Band
 from reprocess.formats import records
+from reprocess.publication.patience import Patience
 from reprocess.storage.store import Store
 
 KIND = "slab"
 SCHEMA = 1
+PATIENT = Patience()
 Array = npt.NDArray[Any]
 
 
@@ -121,15 +124,13 @@ class StagedArray:
         for band, part in self.parts:
             low, high = max(start, band.start), min(stop, band.stop)
             if low < high:
-                with _door(part.name):
-                    result[low - start : high - start] = part[low - band.start : high - band.start]
+                result[low - start : high - start] = _read(part, slice(low - band.start, high - band.start))
         return result
 
     def _planes(self, start: int, stop: int) -> Array:
         result = np.empty((max(stop - start, 0), *self.shape[1:]), self.dtype)
         for band, part in self.parts:
-            with _door(part.name):
-                result[..., band.rows, :] = part[start:stop]
+            result[..., band.rows, :] = _read(part, slice(start, stop))
         return result
 
 
@@ -198,7 +199,8 @@ def _write(store: Store, place: str, array: Array) -> None:
 def _slabs(store: Store, prefix: str, keys: list[str], rows: int) -> list[dict[str, Any]]:
     """Read the records of the slabs and check that they cover all rows once and that all their chunks are there."""
     names = [key for key in keys if key.endswith("/slab.json")]
-    slabs = [records.loads(store.get(key).data, KIND, name=key, schemas=(SCHEMA,)) for key in names]
+    found = [PATIENT.insist(functools.partial(store.get, key)).data for key in names]
+    slabs = [records.loads(data, KIND, name=key, schemas=(SCHEMA,)) for key, data in zip(names, found, strict=True)]
     slabs.sort(key=lambda slab: int(slab["start"]))
     edges = [0, *(slab["stop"] for slab in slabs)]
     starts = [*(slab["start"] for slab in slabs), rows]
@@ -237,6 +239,16 @@ def _open(store: Store, prefix: str, name: str, slabs: list[dict[str, Any]], row
     with _door(prefix + name):
         parts = tuple((band, zarr.open_array(store.zarr(_place(prefix, band) + name), mode="r")) for band in bands)
     return StagedArray((*shape[:-2], rows, shape[-1]), np.dtype(dtype), parts)
+
+
+def _read(part: Any, where: slice) -> Array:  # noqa: ANN401
+    """Read a slice of one slab; an answer that was cut must not cost the assembly all that it has read so far."""
+
+    def attempt() -> Array:
+        with _door(part.name):
+            return np.asarray(part[where])
+
+    return PATIENT.insist(attempt)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reprocess import errors
 from reprocess.exposure import Band
 from reprocess.publication import assemble
+from reprocess.publication.patience import Patience
 from tests.publication import samples
 from tests.publication.faulty import Fault, Killed, Watched
 
@@ -75,6 +76,20 @@ class TestStaged:
 
         assert len(read) == 1
 
+    def test_an_answer_that_was_cut(self, store, monkeypatch):
+        """A read that the store fails is asked again, and one that fails for ever ends as the store's failure."""
+        monkeypatch.setattr(assemble, "PATIENT", Patience(tries=3, sleep=lambda _: None))
+        stage(store, Band(0, ROWS))
+        staged = assemble.open_staged(store, PREFIX, rows=ROWS).arrays["rate/dq"]
+        ((_, part),) = staged.parts
+        whole, part.store.get = staged[0:ROWS], _failing(part.store.get, times=2)
+
+        np.testing.assert_array_equal(staged[0:ROWS], whole)
+
+        part.store.get = _failing(part.store.get, times=10)
+        with pytest.raises(errors.StorageUnavailable, match="was cut"):
+            staged[0:ROWS]
+
     def test_statuses(self, store):
         """What all slabs agree on is handed to the assembly."""
         for band in bands(0, 12, ROWS):
@@ -96,6 +111,17 @@ def _noting(get, read):
         return await get(key, *arguments, **options)
 
     return noting
+
+
+def _failing(get, *, times):
+    remaining = iter(range(times))
+
+    async def failing(key, *arguments, **options):
+        if next(remaining, None) is not None:
+            raise errors.StorageUnavailable(f"the answer for {key} was cut.")
+        return await get(key, *arguments, **options)
+
+    return failing
 
 
 class TestOpenStaged:
