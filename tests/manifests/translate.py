@@ -1,4 +1,4 @@
-"""Rendered manifests for Kubernetes 1.20: what is shipped speaks to current versions, an old test bench must run it too.
+"""Rendered manifests for Kubernetes 1.20: shipped ones speak to current versions, an old test bench runs them too.
 
 Nothing is made weaker than the old server needs: a field that it does not know is left out, a kind that it serves under
 another version is renamed, and what it can do in another way is said in that way.

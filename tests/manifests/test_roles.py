@@ -1,0 +1,87 @@
+"""What the service accounts may do: these verbs, in one namespace, and no others."""
+
+from __future__ import annotations
+
+from tests.manifests.conftest import NAMESPACE
+from tests.manifests.rendering import every_kind_of, everywhere, needs_kubectl, overlay_of
+
+pytestmark = needs_kubectl
+
+ALLOWED = {
+    "reprocess-driver": {
+        ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("apps", "deployments/scale"): {"get", "patch"},
+        ("", "services"): {"get", "list", "create", "delete"},
+        ("", "secrets"): {"get", "create", "delete"},
+        ("", "pods"): {"get", "list", "patch"},
+        ("", "podtemplates"): {"get", "list"},
+        ("", "events"): {"list"},
+        ("batch", "jobs"): {"get"},
+    },
+    "reprocess-operator": {
+        ("batch", "cronjobs"): {"get", "list"},
+        ("batch", "jobs"): {"create", "get", "list", "delete"},
+        ("", "pods"): {"get", "list"},
+        ("", "pods/log"): {"get"},
+        ("", "podtemplates"): {"get"},
+    },
+}
+FORWARD = {("", "pods/portforward"): {"create"}}
+
+
+def verbs_of(role):
+    """What a Role allows, by group and resource."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for rule in role["rules"]:
+        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+@everywhere
+def test_verbs(overlay):
+    """Each Role allows what the table says and nothing more."""
+    roles = every_kind_of(overlay_of(overlay), "Role")
+    assert {name: verbs_of(role) for name, role in roles.items()} == ALLOWED
+
+
+@everywhere
+def test_one_namespace(overlay):
+    """Nothing is allowed in the whole cluster."""
+    kinds = {document["kind"] for document in overlay_of(overlay)}
+    assert not kinds & {"ClusterRole", "ClusterRoleBinding"}
+
+
+@everywhere
+def test_bindings(overlay):
+    """Each Role is bound to the account of its name, operators also to their group, and workers to nothing."""
+    documents = overlay_of(overlay)
+    accounts = every_kind_of(documents, "ServiceAccount")
+    assert accounts.keys() == {"reprocess-driver", "reprocess-worker", "reprocess-operator"}
+    for name, binding in every_kind_of(documents, "RoleBinding").items():
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        account, *groups = binding["subjects"]
+        assert account == {"kind": "ServiceAccount", "name": name, "namespace": accounts[name]["metadata"]["namespace"]}
+        assert [group["name"] for group in groups] == (["reprocess-operators"] if name == "reprocess-operator" else [])
+
+
+def test_another_namespace(with_components):
+    """In another namespace all bindings name the accounts there; the component adds one verb."""
+    for binding in every_kind_of(with_components, "RoleBinding").values():
+        assert binding["metadata"]["namespace"] == NAMESPACE
+        assert {each.get("namespace", NAMESPACE) for each in binding["subjects"]} == {NAMESPACE}
+    roles = every_kind_of(with_components, "Role")
+    assert {name: verbs_of(role) for name, role in roles.items()} == {**ALLOWED, "reprocess-port-forward": FORWARD}
+
+
+@everywhere
+def test_tokens(overlay):
+    """Only the driver's pod has a token for the API server."""
+    documents = overlay_of(overlay)
+    accounts = every_kind_of(documents, "ServiceAccount")
+    without = {name for name, each in accounts.items() if each.get("automountServiceAccountToken") is False}
+    assert without == {"reprocess-worker", "reprocess-operator"}
+    for template in every_kind_of(documents, "PodTemplate").values():
+        assert template["template"]["spec"]["automountServiceAccountToken"] is False
