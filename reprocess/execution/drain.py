@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from typing import Any
 
@@ -63,24 +64,32 @@ async def _drain(address: str, name: str, limit_s: float, security: Security | N
             how = (
                 f"Worker {name} still executes after {limit_s:.0f} s: its unit is given back and runs again elsewhere."
             )
-        with contextlib.suppress(OSError):
-            async with asyncio.timeout(FAREWELL_S):
-                await scheduler.retire_workers(workers=[worker], close_workers=True, remove=True)
-        return how
+        return how if await _farewell(scheduler, worker) else f"{how} Nobody took its results, which may be made again."
 
 
 async def _finish(scheduler: Any, worker: str) -> None:  # noqa: ANN401
     """Wait until the worker takes no more, executes nothing, and its results are fetched."""
-    # Where nobody could take its results, it goes on as if it had not been asked; soon they will have been fetched.
+    until = time.monotonic() + COLLECT_S
+    # Without others to take its results, it goes on as if it had not been asked; soon they will have been fetched.
     while worker not in await scheduler.retire_workers(workers=[worker], close_workers=False, remove=False):
+        if time.monotonic() > until:
+            break
         await asyncio.sleep(POLL_S)
-    patience = COLLECT_S
+    until = math.inf
     while True:
         executing, results = await _ask_worker(scheduler, worker)
-        if not executing and (not results or patience <= 0):
+        until = math.inf if executing else min(until, time.monotonic() + COLLECT_S)
+        if not executing and (not results or time.monotonic() > until):
             return
-        patience -= 0 if executing else POLL_S
         await asyncio.sleep(POLL_S)
+
+
+async def _farewell(scheduler: Any, worker: str) -> bool:  # noqa: ANN401
+    """Retire the worker for good, and tell whether others took what it held."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(FAREWELL_S):
+            return worker in await scheduler.retire_workers(workers=[worker], close_workers=True, remove=True)
+    return False
 
 
 async def _ask_scheduler(scheduler: Any, function: Any, *arguments: Any) -> Any:  # noqa: ANN401

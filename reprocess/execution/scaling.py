@@ -79,8 +79,9 @@ class Limits:
     """Work of a worker, in seconds, that makes it worth starting."""
     keep_s: float = 60.0
     """Work of a worker, in seconds, that makes it worth keeping."""
-    idle_s: float = 120.0
-    """How long, in seconds, a fleet is larger than it need be before it is lowered: about twice what a start takes."""
+    idle_s: float = 60.0
+    """How long, in seconds, a fleet is larger than it need be before it is lowered. What a start takes is the best
+    guess when nobody knows what comes: it never costs more than twice what knowing would."""
     step_s: float = 30.0
     """Least time between two raises in seconds."""
     start_s: float = 60.0
