@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import hashlib
 import json
@@ -15,7 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reprocess import errors
-from reprocess.archive import fingerprint, recipe
+from reprocess.archive import fingerprint as fingerprints
+from reprocess.archive import recipe as recipes
 from reprocess.exposure import CatalogueEntry, Fingerprint, Reason, ReferenceFile, Settled, Verdict
 from reprocess.planning import forecast as forecasts
 from reprocess.planning.forecast import Forecast
@@ -38,8 +40,8 @@ class Item:
         Every reference file that the steps read, sorted by type.
     parameters : mapping of step to mapping of parameter to value
         Every parameter of every step, defaults included.
-    fingerprint : Fingerprint
-        What the target gives, step by step.
+    recipe : str
+        What decides the product apart from the raw object, see `recipe.text`; empty if no unit exists.
     version : str
         Name of the version that the work would write: run key and incarnation.
     rows_per_slab : int
@@ -51,7 +53,7 @@ class Item:
     action: str
     references: tuple[ReferenceFile, ...] = ()
     parameters: Mapping[str, Mapping[str, Any]] | None = None
-    fingerprint: Fingerprint = ()
+    recipe: str = ""
     version: str = ""
     rows_per_slab: int = 0
     failure_class: str = ""
@@ -61,6 +63,11 @@ class Item:
     def dataset(self) -> str:
         """Root name of the Level 1b file."""
         return self.entry.dataset
+
+    @functools.cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What the target gives, step by step; made when it is asked for, because most of a plan is never asked."""
+        return recipes.chain(fingerprints.raw_version(self.entry), self.recipe) if self.recipe else ()
 
 
 @dataclass(frozen=True)
@@ -178,8 +185,8 @@ def from_bytes(data: bytes, *, name: str) -> Plan:
 
 
 def _content(body: dict[str, Any]) -> dict[str, Any]:
-    recipes = [_recipe(each) for each in body.pop("recipes")]
-    items = tuple(_item(each, recipes) for each in body["items"])
+    shared = [_recipe(each) for each in body.pop("recipes")]
+    items = tuple(_item(each, shared) for each in body["items"])
     return {**body, "items": items, "settled": tuple(map(_settled, body["settled"]))}
 
 
@@ -228,32 +235,32 @@ def _label(reason: Reason) -> str:
 
 
 def _body(plan: Plan) -> dict[str, Any]:
-    recipes: dict[str, int] = {}
-    items = [_item_body(item, recipes) for item in plan.items]
+    shared: dict[str, int] = {}
+    items = [_item_body(item, shared) for item in plan.items]
     plain = {
         name: getattr(plan, name)
         for name in ("created", "software", "context", "target", "references", "where", "not_selected")
     }
     return {
         **plain,
-        "recipes": [json.loads(text) for text in recipes],
+        "recipes": [json.loads(text) for text in shared],
         "items": items,
         "settled": [asdict(each) for each in plan.settled],
     }
 
 
-def _item_body(item: Item, recipes: dict[str, int]) -> dict[str, Any]:
+def _item_body(item: Item, numbers: dict[str, int]) -> dict[str, Any]:
     """Write an item; what it shares with others becomes the number of a recipe."""
     shared = {
         "parameters": item.parameters,
         "references": [asdict(file) for file in item.references],
-        "recipe": recipe.text(item.fingerprint) if item.fingerprint else "",
+        "recipe": item.recipe,
     }
     entry = item.entry
     return {
         "entry": {name: getattr(entry, name) for name in CatalogueEntry.__dataclass_fields__},
         "verdict": asdict(item.verdict),
-        "recipe": recipes.setdefault(json.dumps(shared, sort_keys=True), len(recipes)),
+        "recipe": numbers.setdefault(json.dumps(shared, sort_keys=True), len(numbers)),
         **{name: getattr(item, name) for name in ("action", "version", "rows_per_slab", "failure_class", "failure")},
     }
 
@@ -270,17 +277,16 @@ def _recipe(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _item(body: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> Item:
+def _item(body: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Item:
     shape = body["entry"]["sci_shape"]
-    shared = recipes[body["recipe"]]
+    shared = known[body["recipe"]]
     entry = CatalogueEntry(**{**body["entry"], "sci_shape": None if shape is None else tuple(shape)})
-    chain = recipe.chain(fingerprint.raw_version(entry), shared["recipe"]) if shared["recipe"] else ()
     return Item(
         entry=entry,
         verdict=_verdict(body["verdict"]),
         references=shared["references"],
         parameters=shared["parameters"],
-        fingerprint=chain,
+        recipe=shared["recipe"],
         **{name: body[name] for name in ("action", "version", "rows_per_slab", "failure_class", "failure")},
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reprocess import errors
-from reprocess.archive import fingerprint
+from reprocess.archive import fingerprint, recipe
 from reprocess.archive.judging import Judgement
 from reprocess.exposure import SETTLED, Settled
 from reprocess.planning import slabs
@@ -90,7 +90,7 @@ def item(judgement: Judgement, memory_limit_bytes: int, incarnation: int = 1) ->
         action="calibrate",
         references=judgement.references,
         parameters=judgement.parameters,
-        fingerprint=judgement.fingerprint,
+        recipe=recipe.text(judgement.fingerprint),
         version=fingerprint.version_name(raw, judgement.fingerprint, incarnation),
         rows_per_slab=rows,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+from reprocess.archive import recipe
 from reprocess.exposure import CatalogueEntry, Reason, ReferenceFile, Settled, StepFingerprint, Verdict
 from reprocess.planning.plan import Item, Plan, seal
 from reprocess.publication import manifest
@@ -26,7 +27,7 @@ def fingerprint(salt: str = "") -> tuple[StepFingerprint, ...]:
     return (
         StepFingerprint("raw", 1, (), (), f"raw{salt}".ljust(64, "0")),
         StepFingerprint("superbias", 2, (), superbias, f"superbias{salt}".ljust(64, "0")),
-        StepFingerprint("jump", 1, (("rejection_threshold", "4.0"),), (), f"jump{salt}".ljust(64, "0")),
+        StepFingerprint("jump", 1, (("rejection_threshold", "4.0"), ("salt", salt)), (), f"jump{salt}".ljust(64, "0")),
     )
 
 
@@ -39,7 +40,7 @@ def item(dataset: str = DATASET, *, action: str = "calibrate", version: str = "v
         action=action,
         references=(ReferenceFile("superbias", "jwst_nircam_superbias_0123.fits", "a" * 64, "5" * 64, 4321),),
         parameters={"jump": {"rejection_threshold": 4.0, "flag_4_neighbors": True}, "superbias": {}},
-        fingerprint=fingerprint(version),
+        recipe=recipe.text(fingerprint(version)),
         version=version,
     )
     return replace(made, **changes)

@@ -70,7 +70,7 @@ class TestDocument:
         assert found["reprocess:parameter.rejection_threshold"] == ["4.0"]
         assert found["reprocess:parameter.flag_4_neighbors"] == ["true"]
         assert found["reprocess:status"] == ["SKIPPED"]
-        assert found["reprocess:digest"] == [samples.fingerprint("v1-1")[-1].digest]
+        assert found["reprocess:digest"] == [samples.item().fingerprint[-1].digest]
 
     def test_the_chain(self, document):
         """The first step used the raw object, each was informed by the one before, the last generated the products."""
@@ -122,7 +122,7 @@ class TestBytes:
 
     def test_no_fingerprint(self):
         """An item without steps still says from which raw object its products come."""
-        content = json.loads(made(fingerprint=()))
+        content = json.loads(made(recipe=""))
 
         assert content["activity"] == {}
         assert len(content["wasDerivedFrom"]) == 2
