@@ -288,6 +288,6 @@ def _sum_lines(one: Sum) -> Iterator[str]:
     if one.pending:
         what = "a remainder" if one.remainder else "still to be done"
         yield f"  {len(one.pending):,} without a class ({what}), for example {', '.join(one.pending[:_SHOWN])}"
-        if one.state == "cut off":
-            yield f"  `reprocess run` with {one.campaign} goes on."
+        if one.remainder:
+            yield f"  They are worked on by: reprocess run ARCHIVE {one.campaign}"
     yield from (f"  {problem}" for problem in one.problems)

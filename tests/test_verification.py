@@ -154,6 +154,7 @@ class TestLedger:
         assert not found.is_sound
         assert sum(each.remainder for each in found.campaigns) == 2
         assert first.items[0].dataset in verification.text(found)
+        assert f"reprocess run ARCHIVE {name}" in verification.text(found)
 
     def test_a_damaged_batch(self, archive, whole):
         """A batch that cannot be read is named, and the other sums are closed all the same."""
