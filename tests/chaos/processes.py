@@ -167,8 +167,9 @@ def environment(cache: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "REPROCESS_CACHE_DIRECTORY": str(cache),
         # A holder that was killed is watched for so long before another coordinator takes over.
         "REPROCESS_EXECUTION_LEASE_S": "2",
-        # More than there are kills: one unit may meet many of them and is not to be blamed for it.
-        "REPROCESS_EXECUTION_ATTEMPTS": "30",
+        # A dozen kills may meet one of some hundred units twice or three times by chance, and no unit as often as this:
+        # one that is given up was blamed for its neighbours.
+        "REPROCESS_EXECUTION_ATTEMPTS": "6",
     }
     return {**here, **settings, "AWS_EC2_METADATA_DISABLED": "true", **extra}
 
