@@ -200,6 +200,22 @@ class TestCluster:
             assert body["ScalingConfig"]["MinSize"] == body["ScalingConfig"]["DesiredSize"] == 0
             assert body["ScalingConfig"]["MaxSize"] > 0
             assert [taint["Effect"] for taint in body["Taints"]] == ["NO_SCHEDULE"]
+            # The autoscaler starts no machine for who asks for disk, unless it is told that one would have some.
+            assert body["Tags"]["k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage"] == "120Gi"
+
+    def test_workers_fit(self, groups):
+        """Templates of workers choose the group of their tier by its labels, and tolerate its taints."""
+        for tier in ("0", "1"):
+            (worker,) = documents(f"overlays/aws/worker-{tier}.yaml")
+            spec = worker["template"]["spec"]
+            (group,) = [body for body in groups.values() if body["Labels"].get("reprocess/tier") == tier]
+            assert spec["nodeSelector"].items() <= group["Labels"].items()
+            effects = {"NO_SCHEDULE": "NoSchedule"}
+            taints = {(each["Key"], each["Value"], effects[each["Effect"]]) for each in group["Taints"]}
+            assert taints == {(each["key"], each["value"], each["effect"]) for each in spec["tolerations"]}
+        (driver,) = documents("overlays/aws/driver.yaml")
+        selector = driver["spec"]["jobTemplate"]["spec"]["template"]["spec"]["nodeSelector"]
+        assert any(selector.items() <= body["Labels"].items() for body in groups.values())
 
     def test_many_kinds_of_one_size(self, groups):
         """A spot group takes at least five types, all of one size and one ratio of memory to processors."""
