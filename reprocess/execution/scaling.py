@@ -227,7 +227,7 @@ def _raised(now_s: float, worth: int, fleet: Fleet, limits: Limits, past: Past, 
     """Return what slow start allows of a raise."""
     if now_s - past.raised_s < limits.step_s:
         return fleet.asked, f"{why}; raised {now_s - past.raised_s:.0f} s ago"
-    allowed = max(2 * min(fleet.ready, fleet.asked), limits.first, 1)
+    allowed = max(2 * min(fleet.ready, fleet.asked), int(_sane(limits.first)), 1)
     if worth <= allowed:
         return worth, why
     return max(allowed, fleet.asked), f"{why}, worth {worth} workers; at most twice those that are there"

@@ -126,6 +126,7 @@ class Cluster:
         self.now = 0.0
         self.story = Story()
         self.queues: dict[int, deque[Unit]] = {tier: deque() for tier in trace.most}
+        self.queued_s = dict.fromkeys(trace.most, 0.0)
         self.pods: dict[int, list[Pod]] = {tier: [] for tier in trace.most}
         self.taken: dict[int, list[tuple[float, float]]] = {tier: [] for tier in trace.most}
         self.idle: dict[int, dict[int, Pod]] = {tier: {} for tier in trace.most}
@@ -152,7 +153,7 @@ class Cluster:
         for tier, queue in self.queues.items():
             running = [pod for pods in self.pods.values() for pod in pods if pod.unit and pod.unit.tier == tier]
             left = sum(max(pod.unit.told_s - (self.now - pod.began_s), 0.0) for pod in running if pod.unit)
-            told[tier] = Work(len(queue), sum(unit.told_s for unit in queue), len(running), left)
+            told[tier] = Work(len(queue), max(self.queued_s[tier], 0.0), len(running), left)
         return told
 
     def fleets(self) -> dict[int, Fleet]:
@@ -183,8 +184,7 @@ class Cluster:
                 break
             self.now = min(event, arrival)
             if arrival <= event:
-                unit = self._arrivals.popleft()
-                self.queues[unit.tier].append(unit)
+                self._queue(self._arrivals.popleft())
             else:
                 heapq.heappop(self._events)[2]()
             self._assign()
@@ -192,6 +192,10 @@ class Cluster:
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when_s, next(self._order), what))
+
+    def _queue(self, unit: Unit) -> None:
+        self.queues[unit.tier].append(unit)
+        self.queued_s[unit.tier] += unit.told_s
 
     def _start(self, tier: int) -> None:
         pod = Pod(next(self._names), tier, self.now)
@@ -212,7 +216,9 @@ class Cluster:
         for tier in sorted(self.queues, reverse=True):
             for offered in sorted(each for each in self.pods if each >= tier):
                 while self.queues[tier] and self.idle[offered]:
-                    self._begin(self.idle[offered].popitem()[1], self.queues[tier].popleft())
+                    unit = self.queues[tier].popleft()
+                    self.queued_s[tier] -= unit.told_s
+                    self._begin(self.idle[offered].popitem()[1], unit)
 
     def _begin(self, pod: Pod, unit: Unit) -> None:
         pod.unit, pod.began_s = unit, self.now
@@ -237,7 +243,7 @@ class Cluster:
         if pod.gone:
             return
         if pod.unit:
-            self.queues[pod.unit.tier].appendleft(pod.unit)
+            self._queue(pod.unit)
             self.story.again += 1
             self._free(pod)
         if not pod.leaving:

@@ -112,20 +112,21 @@ class TestOptions:
             certificates.options(tmp_path, "worker")
 
 
+@pytest.fixture(scope="module")
+def run(files, tmp_path_factory):
+    """A scheduler and a worker of one run."""
+    directory = tmp_path_factory.mktemp("run")
+    certificates.write(files, directory)
+    words = ("--protocol=tls", *dask_processes.tls_words(directory, "scheduler"))
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(dask_processes.scheduler(directory, *words))
+        own = dask_processes.tls_words(directory, "worker")
+        stack.enter_context(dask_processes.worker(directory, address, "w", *own))
+        yield directory, address
+
+
 class TestProcesses:
     """Real processes on the loopback address."""
-
-    @pytest.fixture(scope="class")
-    def run(self, files, tmp_path_factory):
-        """A scheduler and a worker of one run."""
-        directory = tmp_path_factory.mktemp("run")
-        certificates.write(files, directory)
-        words = ("--protocol=tls", *dask_processes.tls_words(directory, "scheduler"))
-        with contextlib.ExitStack() as stack:
-            address = stack.enter_context(dask_processes.scheduler(directory, *words))
-            own = dask_processes.tls_words(directory, "worker")
-            stack.enter_context(dask_processes.worker(directory, address, "w", *own))
-            yield directory, address
 
     @pytest.fixture
     def other(self, tmp_path):

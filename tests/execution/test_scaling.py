@@ -387,14 +387,15 @@ class TestProperties:
         assert story.makespan_s <= deadline_s
 
 
+@pytest.fixture(scope="module")
+def stories():
+    """What comes of each trace."""
+    made = {name: make() for name, make in traces.TRACES.items()}
+    return {name: (trace, traces.play(trace, traces.ours(trace))) for name, trace in made.items()}
+
+
 class TestTraces:
     """Recorded work, from nothing to nothing."""
-
-    @pytest.fixture(scope="class")
-    def stories(self):
-        """What comes of each trace."""
-        made = {name: make() for name, make in traces.TRACES.items()}
-        return {name: (trace, traces.play(trace, traces.ours(trace))) for name, trace in made.items()}
 
     @pytest.mark.parametrize("name", traces.TRACES)
     def test_from_zero_to_zero(self, stories, name):
