@@ -9,7 +9,7 @@ from tests.manifests.rendering import OVERLAYS, Document, needs_kubectl, overlay
 validation = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not there: no schema is checked")
 pytestmark = needs_kubectl
 
-VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35")
+VERSIONS = ("1.31", "1.33", "1.35", "1.36", "1.37")
 FOREIGN = {"PodMonitor"}
 """Kinds of the operator of Prometheus, which no schema of Kubernetes describes."""
 
