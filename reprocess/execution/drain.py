@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
-from distributed import Scheduler, Security, Worker, rpc
+from distributed import Scheduler, Security, Status, Worker, rpc
 from distributed.protocol import pickle
 
 CONNECT_S = 5.0
@@ -24,10 +25,23 @@ FAREWELL_S = 5.0
 POLL_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Of a worker: whether it takes tasks, and how many of them execute, and how many results it holds."""
+
+    taking: bool
+    executing: int
+    results: int
+
+    @property
+    def idle(self) -> bool:
+        return not (self.taking or self.executing or self.results)
+
+
 def drain(address: str, name: str, *, limit_s: float, security: Security | None = None) -> str:
     """Let a worker end what it executes and retire it; return a sentence that says how it went.
 
-    Returns at most `limit_s` and ten seconds later, whatever happens, and never raises: the pod stops in any case.
+    Returns at most `limit_s` and fifteen seconds later, whatever happens, and never raises: the pod stops in any case.
 
     Parameters
     ----------
@@ -69,18 +83,18 @@ async def _drain(address: str, name: str, limit_s: float, security: Security | N
 
 async def _finish(scheduler: Any, worker: str) -> None:  # noqa: ANN401
     """Wait until the worker takes no more, executes nothing, and its results are fetched."""
-    until = time.monotonic() + COLLECT_S
-    # Without others to take its results, it goes on as if it had not been asked; soon they will have been fetched.
-    while worker not in await scheduler.retire_workers(workers=[worker], close_workers=False, remove=False):
-        if time.monotonic() > until:
-            break
-        await asyncio.sleep(POLL_S)
     until = math.inf
     while True:
-        executing, results = await _ask_worker(scheduler, worker)
-        until = math.inf if executing else min(until, time.monotonic() + COLLECT_S)
-        if not executing and (not results or time.monotonic() > until):
+        state = await _ask_worker(scheduler, worker)
+        until = math.inf if state.executing else min(until, time.monotonic() + COLLECT_S)
+        if state.idle or time.monotonic() > until:
             return
+        if state.taking:
+            # Without others to take its results, it goes on as if it had not been asked; then it is asked again. Where
+            # the others are going too, there is no answer.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COLLECT_S):
+                    await scheduler.retire_workers(workers=[worker], close_workers=False, remove=False)
         await asyncio.sleep(POLL_S)
 
 
@@ -88,7 +102,12 @@ async def _farewell(scheduler: Any, worker: str) -> bool:  # noqa: ANN401
     """Retire the worker for good, and tell whether others took what it held."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(FAREWELL_S):
-            return worker in await scheduler.retire_workers(workers=[worker], close_workers=True, remove=True)
+            if worker in await scheduler.retire_workers(workers=[worker], close_workers=True, remove=True):
+                return True
+    # Nobody is to blame that it goes, even so.
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(FAREWELL_S):
+            await scheduler.unregister(address=worker, expected=True, close=True, stimulus_id="reprocess-drain")
     return False
 
 
@@ -99,12 +118,12 @@ async def _ask_scheduler(scheduler: Any, function: Any, *arguments: Any) -> Any:
     return answer["result"]
 
 
-async def _ask_worker(scheduler: Any, worker: str) -> tuple[int, int]:  # noqa: ANN401
+async def _ask_worker(scheduler: Any, worker: str) -> _State:  # noqa: ANN401
     """Ask by way of the scheduler: no other connection is needed."""
-    message = {"op": "run", "function": pickle.dumps(_held), "args": pickle.dumps(()), "kwargs": pickle.dumps({})}
+    message = {"op": "run", "function": pickle.dumps(_state), "args": pickle.dumps(()), "kwargs": pickle.dumps({})}
     answers = await scheduler.broadcast(msg={**message, "wait": True}, workers=[worker])
-    executing, results = answers[worker]["result"]
-    return executing, results
+    state: _State = answers[worker]["result"]
+    return state
 
 
 def _address(name: str, dask_scheduler: Scheduler) -> str:
@@ -112,6 +131,6 @@ def _address(name: str, dask_scheduler: Scheduler) -> str:
     return next((each.address for each in dask_scheduler.workers.values() if str(each.name) == name), "")
 
 
-def _held(dask_worker: Worker) -> tuple[int, int]:
-    """Return how many tasks are executing and how many results are held; runs on the worker."""
-    return dask_worker.state.executing_count, len(dask_worker.data)
+def _state(dask_worker: Worker) -> _State:
+    """Look at the worker; runs there."""
+    return _State(dask_worker.status == Status.running, dask_worker.state.executing_count, len(dask_worker.data))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
@@ -150,12 +151,25 @@ class TestProcesses:
 
     def test_another_client(self, run, other):
         """A client with a certificate of another run is refused."""
-        with pytest.raises(OSError, match="Timed out"):
+        with pytest.raises(OSError, match="TLS certificate does not match"):
             self.connect(run[1], other)
+
+    @pytest.mark.parametrize("certified", [False, True])
+    def test_a_careless_client(self, run, other, certified):
+        """The scheduler itself refuses who has no certificate of the run, also one who does not look at its own."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certified:
+            context.load_cert_chain(other / "client.pem", other / "client.key")
+        host, port = run[1].removeprefix("tls://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as plain:
+            encrypted = context.wrap_socket(plain)
+            with pytest.raises(ssl.SSLError, match="alert"):
+                encrypted.recv(1024)
 
     def test_a_plain_client(self, run):
         """A client without TLS is refused."""
-        with pytest.raises(OSError, match="Timed out"):
+        with pytest.raises(OSError, match=r"closed|Timed out"):
             self.connect(run[1].replace("tls://", "tcp://"), None)
 
     def test_another_worker(self, run, other):
