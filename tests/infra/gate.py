@@ -72,11 +72,11 @@ def _facts(environment: Environment, *, creates: bool) -> dict[str, str | None]:
 
 @dataclass
 class Gate:
-    """The gate of one role: what passed, and what was refused."""
+    """The gate of one role: the actions and resources that passed, and what was refused."""
 
     account: Account
     role: str
-    passed: set[Asked] = field(default_factory=set)
+    passed: set[tuple[str, str]] = field(default_factory=set)
     refused: list[Asked] = field(default_factory=list)
     url: str = ""
 
@@ -86,11 +86,16 @@ class Gate:
 
     def __call__(self, environment: Environment, start: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
-        wanted = asked(environment)
+        try:
+            wanted = asked(environment)
+        except NotImplementedError as error:
+            wanted = Asked(f"unknown:{error}", "")
         allowed = self._allows(wanted)
         with self._lock:
             self.seen(wanted, allowed)
         if not allowed:
+            # What the client still sends would else be taken for its next request.
+            environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
             return _forbidden(environment, start)
         answer, status, headers = run_wsgi_app(self._behind, environment)
         if status.startswith("404") and self._hides(wanted):
@@ -101,7 +106,7 @@ class Gate:
     def seen(self, wanted: Asked, allowed: bool) -> None:
         """Note a request."""
         if allowed:
-            self.passed.add(Asked(wanted.action, wanted.resource))
+            self.passed.add((wanted.action, wanted.resource))
         else:
             self.refused.append(wanted)
 
@@ -116,8 +121,6 @@ class Gate:
 
 
 def _forbidden(environment: Environment, start: Callable[..., Any]) -> list[bytes]:
-    # What the client still sends would else be taken for its next request.
-    environment["wsgi.input"].read()
     body = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>by policy</Message></Error>"
     start("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
     return [] if environment["REQUEST_METHOD"] == "HEAD" else [body]

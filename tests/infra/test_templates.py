@@ -186,11 +186,12 @@ class TestNetwork:
         assert len({body["CidrBlock"] for body in subnets.values()}) == len(subnets)
 
 
-class TestCluster:
-    @pytest.fixture(scope="class")
-    def groups(self):
-        return properties("cluster", "AWS::EKS::Nodegroup")
+@pytest.fixture(scope="module")
+def groups():
+    return properties("cluster", "AWS::EKS::Nodegroup")
 
+
+class TestCluster:
     def test_from_zero(self, groups):
         """Each tier has a group of spot machines that begins at none and may go back to it."""
         spot = {name: body for name, body in groups.items() if body["CapacityType"] == "SPOT"}
