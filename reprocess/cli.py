@@ -1,8 +1,8 @@
 """The command line: options in, one call, exit code out.
 
 Exit codes: 0 done; 1 done, but some candidates failed; 2 the request itself is wrong (options, target, plan, archive);
-3 the object store refused or did not answer; 4 a check found damage, or the sum does not close; 70 a defect of this
-package; 130 interrupted.
+3 the object store refused or did not answer; 4 a check found damage, or the sum does not close; 7 the workers went away
+or the cluster did not answer; 70 a defect of this package; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from reprocess import (
     __version__,
     cli_bench,
     cli_campaign,
+    cli_cluster,
     cli_events,
     cli_gate,
     cli_inspection,
@@ -34,6 +35,7 @@ from reprocess import (
     heap,
 )
 from reprocess.cli_options import (
+    EXIT_CLUSTER,
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
     EXIT_STORAGE,
@@ -72,6 +74,7 @@ S3 credentials come from where boto3 looks for them; AWS_ENDPOINT_URL names anot
 \b
 Exit codes: 0 done; 1 done, some candidates failed; 2 wrong request; 3 storage refused or did not answer;
 4 damage found or the sum does not close; 5 paused, or waits for approval; 6 another run or sweep is at work;
+7 the workers went away or the cluster did not answer: again later;
 70 a defect; 130 interrupted.
 """
 
@@ -135,6 +138,8 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except errors.StorageError as error:
             _fail(error, EXIT_STORAGE)
+        except (errors.WorkerLost, errors.ClusterUnavailable) as error:
+            _fail(error, EXIT_CLUSTER)
         except errors.ReprocessError as error:
             _fail(error, EXIT_USAGE)
         except OSError as error:
@@ -269,7 +274,7 @@ for _command in cli_campaign.COMMANDS:
     main.add_command(_command)
 for _command in (cli_inspection.status, cli_inspection.report, cli_inspection.explain, *cli_versions.COMMANDS):
     main.add_command(_command)
-for _command in cli_events.COMMANDS:
+for _command in (*cli_events.COMMANDS, *cli_cluster.COMMANDS):
     main.add_command(_command)
 
 

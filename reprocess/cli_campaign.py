@@ -20,6 +20,7 @@ from reprocess.cli_options import (
     everywhere,
     json_flag,
     open_archive,
+    raise_verbosity,
     show,
     target_of,
     with_all,
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
     from reprocess.steering import Retrial
     from reprocess.sweep import Sweep
 
+
+def _told_in_a_pod(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Log what is done, too: the log of a pod is what its operator sees."""
+    if value:
+        raise_verbosity(ctx)
+    return value
+
+
 cluster = (
     click.option("--scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or `serial`."),
     click.option(
@@ -44,6 +53,12 @@ cluster = (
         type=click.IntRange(min=1),
         metavar="MB",
         help="Memory of one worker in MB.",
+    ),
+    click.option(
+        "--cluster",
+        type=click.Choice(["kubernetes"]),
+        callback=_told_in_a_pod,
+        help="In the driver of a run on Kubernetes (see `submit`): make workers there, as many as the work is worth.",
     ),
 )
 _limits = (
@@ -75,7 +90,7 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **rest:
     Of a plan of twenty exposures or more a few of each kind run first; readers see nothing of them before they all have
     ended well. A version that differs by more than the target's budget allows is held back.
 
-    --metrics-port serves this machine only; 0 takes a free port and says which.
+    --metrics-port serves this machine only, or the pod's network in a driver; 0 takes a free port and says which.
 
     Exits with 1 if exposures failed, 4 if the sum does not close, 5 if the campaign is paused or waits for approval, 6
     if another coordinator works on it.
@@ -270,8 +285,10 @@ def _metrics(archive: Archive, made: Plan, port: int | None) -> Iterator[Callabl
         return
     before = ledger.read(archive.store, made.digest[:16])
     live = campaign_metrics.Live(made, before.values(), archive.settings.prices)
-    with live.served(port) as chosen:
-        click.echo(f"Metrics: http://127.0.0.1:{chosen}/metrics", err=True)
+    # In a pod others scrape; a network policy says who may.
+    address = "0.0.0.0" if archive.settings.execution.cluster else "127.0.0.1"
+    with live.served(port, address) as chosen:
+        click.echo(f"Metrics: http://{address}:{chosen}/metrics", err=True)
         yield live.update
 
 

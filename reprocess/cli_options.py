@@ -22,6 +22,7 @@ EXIT_STORAGE = 3
 EXIT_DAMAGE = 4
 EXIT_PAUSED = 5
 EXIT_BUSY = 6
+EXIT_CLUSTER = 7
 EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 
@@ -38,9 +39,14 @@ def _note(group: str, name: str) -> Callable[[click.Context, click.Parameter, An
 
 
 def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: int) -> int:
-    ctx.meta["reprocess.verbose"] = max(value, ctx.meta.get("reprocess.verbose", 0))
-    _set_up_logs(ctx)
+    raise_verbosity(ctx, value)
     return value
+
+
+def raise_verbosity(ctx: click.Context, least: int = 1) -> None:
+    """Log so much at least: 1 what is done, 2 everything."""
+    ctx.meta["reprocess.verbose"] = max(least, ctx.meta.get("reprocess.verbose", 0))
+    _set_up_logs(ctx)
 
 
 def _note_log_format(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -13,9 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
-from reprocess import __version__, closing, errors, logs, redaction, units, worker
+from reprocess import __version__, closing, errors, logs, redaction, units, worker, workplace
 from reprocess.campaign import Archive, find_plan
-from reprocess.execution import executors
 from reprocess.execution.attempts import QUARANTINED, policy
 from reprocess.execution.executor import Again, Executor
 from reprocess.exposure import Outcome
@@ -39,9 +38,8 @@ from reprocess.publication.control import Control
 from reprocess.publication.holds import Hold
 from reprocess.publication.lease import Lease
 from reprocess.publication.refusals import Refusal
-from reprocess.reporting.ending import Ending
+from reprocess.reporting.ending import RUNNING, Ending
 from reprocess.reporting.report import Summary
-from reprocess.settings import ExecutionSettings
 from reprocess.showing import AT_ONCE, Showing, gated
 
 Progress = Callable[[int, int | None, str], None]
@@ -51,7 +49,6 @@ CONTROL_S = 5.0
 """How often a coordinator looks at what operators want."""
 
 _LOG = logging.getLogger(__name__)
-_MEGABYTE = 10**6
 _HOUR_S = 3600.0
 
 
@@ -127,7 +124,11 @@ def run(
         with logs.fields(campaign=campaign), _lease(archive, made).kept() as lease:
             # Whoever held it before has perhaps done some of the work.
             run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe)
-            end = run.work(executor)
+            try:
+                end = run.work(executor)
+            except (errors.ClusterError, errors.WorkerLost) as error:  # what its operators can do about it
+                closing.write_report(archive, made, end=Ending(RUNNING, redaction.clean(str(error))))
+                raise
     # The time of this run says nothing of what earlier runs did.
     wall_seconds = None if before else time.monotonic() - start
     return close(archive, made, wall_seconds=wall_seconds, end=end or Ending())
@@ -201,15 +202,6 @@ def _lease(archive: Archive, made: Plan) -> Lease:
     return leases.acquire(archive.store, made.digest[:16], silence_s=silence_s, waiting=_LOG.warning)
 
 
-def _executor(settings: ExecutionSettings) -> Executor:
-    return executors.open_executor(
-        scheduler=settings.scheduler,
-        workers=settings.workers,
-        memory_limit_bytes=settings.memory_limit_mb * _MEGABYTE,
-        tiers_bytes=[size * _MEGABYTE for size in settings.memory_tiers_mb],
-    )
-
-
 @dataclass
 class _Run:
     """One coordinator at work on one campaign, as long as it holds the lease."""
@@ -255,7 +247,11 @@ class _Run:
             last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]
             events.catch_up(store, self.made, last, epoch=self.book.epoch)
             try:
-                with nullcontext(executor) if executor else _executor(self.archive.settings.execution) as self.executor:
+                with (
+                    nullcontext(executor)
+                    if executor
+                    else workplace.open_executor(self.archive.settings) as self.executor
+                ):
                     self._phases()
             finally:
                 self._reader.shutdown(wait=False, cancel_futures=True)
@@ -350,6 +346,7 @@ class _Run:
                 self._note_all(showing.ended())
                 return self._stops()
 
+            self.executor.expect(lambda: units.expected(self.made, items, self.past), hours_left=self._hours_left)
             ended = self.executor.run(
                 worker.run, tasks, retry=retry, stop=stops, priority=lambda: self.control.priority
             )
@@ -414,6 +411,10 @@ class _Run:
         else:
             self._look()
         return self.end is not None
+
+    def _hours_left(self) -> float | None:
+        most = self.wish.most_hours
+        return max(most - (time.monotonic() - self.started) / _HOUR_S, 0.0) if most else None
 
     def _look(self) -> None:
         """Take what operators wanted when it was last read, and have it read again in a thread: answers may be late."""

@@ -209,6 +209,18 @@ class LeaseHeld(PublicationError):
     """Another coordinator works off the same campaign, or has taken it over."""
 
 
+class ClusterError(ReprocessError):
+    """A Kubernetes cluster refused what a run needs of it, or cannot give it."""
+
+    outcome_class = "usage"
+
+
+class ClusterUnavailable(ClusterError):
+    """The API server of a cluster did not answer: whether a change was made is unknown."""
+
+    temporary = True
+
+
 class DeliveryError(ReprocessError):
     """A receiver of events did not take a message."""
 

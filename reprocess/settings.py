@@ -55,6 +55,42 @@ class ExecutionSettings:
     """Failures of one class among the last hundred exposures that pause a campaign; 0: it is never paused."""
     lease_s: float = 30.0
     """How long a coordinator may be silent before another one takes its campaign over."""
+    cluster: str = ""
+    """``kubernetes`` in the driver of a run there: it makes its own scheduler and workers; empty: as `scheduler`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """How a run on Kubernetes fits its workers to its work."""
+
+    most_workers: int = 50
+    """Workers of the first memory tier at most."""
+    most_large_workers: int = 4
+    """Workers of each higher memory tier at most."""
+    aim_s: float = 900.0
+    """Work of a worker in seconds that makes it worth starting."""
+    idle_s: float = 120.0
+    """How long a fleet is larger than it need be before it is lowered, in seconds."""
+    period_s: float = 5.0
+    """How often the number of workers is decided anew, in seconds."""
+    start_s: float = 900.0
+    """How long work waits without a single worker before the run gives up; nodes take minutes to come."""
+    cost: str = ""
+    """Value of the label ``reprocess/cost`` of all that a run makes, for the bill."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Where this process runs as the driver of a run; the pod says it in its environment."""
+
+    namespace: str = ""
+    """Namespace of the pod; for `submit`, where the run is to go."""
+    pod: str = ""
+    """Name of the pod."""
+    job: str = ""
+    """Name of the Job that owns the pod, and the run."""
+    address: str = ""
+    """IP address of the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +127,8 @@ class Settings:
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
 
 
 _LEAST = {
@@ -101,6 +139,12 @@ _LEAST = {
     "canary": 0,
     "error_budget": 0,
     "lease_s": 1.0,
+    "most_workers": 1,
+    "most_large_workers": 1,
+    "aim_s": 1.0,
+    "idle_s": 1.0,
+    "period_s": 0.5,
+    "start_s": 10.0,
     "core_hour": 0.0,
     "gb_month": 0.0,
     "thousand_requests": 0.0,

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from reprocess import worker
 from reprocess.campaign import Archive
-from reprocess.execution.executor import Task
+from reprocess.execution.executor import Amount, Task
 from reprocess.exposure import Outcome
-from reprocess.planning import pilot, slabs
+from reprocess.planning import forecast, pilot, slabs
 from reprocess.planning.plan import Item, Plan
 from reprocess.target import read_target
 
 _MEGABYTE = 10**6
+_PREPARATION_S = 3.0
+"""A reference file of a full frame; measured."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,21 @@ def tasks(archive: Archive, made: Plan, waiting: Iterable[Item], past: Past) -> 
     execution = archive.settings.execution
     shelf = execution.memory_limit_mb * _MEGABYTE // 4
     preparing: dict[str, str] = {}
+    slowness = _slowness(made)
     for item in waiting:
         for reference in item.references:
             if worker.ready_key(reference) not in ready and reference.sha256 not in preparing:
                 preparing[reference.sha256] = f"reference/{reference.name}"
-                yield Task(preparing[reference.sha256], "", worker.Preparation(archive.store, reference))
+                work = worker.Preparation(archive.store, reference)
+                yield Task(preparing[reference.sha256], "", work, expected_s=_PREPARATION_S)
         after = tuple(sorted({preparing[one.sha256] for one in item.references if one.sha256 in preparing}))
         raw = archive.raw[item.entry.location]
         cache = archive.settings.cache
-        work = worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr, cache=cache)
-        for task in _units(work, after):
-            yield replace(task, tier=past.tier(item, task.unit), deadline_s=execution.deadline_s)
+        each = worker.Work(archive.store, raw, header, item, shelf_bytes=shelf, zarr=target.zarr, cache=cache)
+        for task in _units(each, after):
+            expected_s = slowness * _share_s(item)
+            tier = past.tier(item, task.unit)
+            yield replace(task, tier=tier, deadline_s=execution.deadline_s, expected_s=expected_s)
 
 
 def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:
@@ -81,3 +87,42 @@ def _units(work: worker.Work, after: tuple[str, ...]) -> Iterator[Task]:
         names.append(f"{item.dataset}/rows-{slab.core.start:05d}-{slab.core.stop:05d}")
         yield Task(names[-1], item.dataset, replace(work, part="slab", slab=slab), (facts,))
     yield Task(f"{item.dataset}/assembly", item.dataset, replace(work, part="assembly"), (facts, *names))
+
+
+def expected(made: Plan, waiting: Iterable[Item], past: Past) -> dict[int, Amount]:
+    """Say of each memory tier how many units of some items there will be, and how long they are expected to run.
+
+    Preparations of references are left out: which of them are needed is known when they are.
+    """
+    slowness = _slowness(made)
+    sums: dict[int, Amount] = {}
+    for item in waiting:
+        count = _count(item)
+        for tier, units in ((past.tier(item, last_unit(item)), 1), (past.tier(item, ""), count - 1)):
+            before = sums.get(tier, Amount())
+            sums[tier] = Amount(before.units + units, before.seconds + units * slowness * _share_s(item))
+    return sums
+
+
+def _slowness(made: Plan) -> float:
+    """Return how much longer units take than on the benchmark machine, as the plan was forecast."""
+    alone = sum(_seconds(item) for item in made.items if item.action == "calibrate")
+    return made.forecast.core_hours.expected * 3600 / alone if made.forecast and alone else 1.0
+
+
+def _seconds(item: Item) -> float:
+    shape = item.entry.sci_shape
+    return forecast.seconds(str(item.entry.header.get("INSTRUME", "")), shape) if shape and len(shape) == 4 else 0.0
+
+
+def _count(item: Item) -> int:
+    """Return how many units an item has."""
+    if not item.rows_per_slab:
+        return 1
+    assert item.entry.sci_shape is not None
+    return 2 + len(slabs.cut(item.entry.sci_shape[-2], item.rows_per_slab, worker.halo(item)))
+
+
+def _share_s(item: Item) -> float:
+    """Return the seconds of one unit of an item on the benchmark machine: all units of an exposure alike."""
+    return _seconds(item) / _count(item)

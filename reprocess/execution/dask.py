@@ -9,36 +9,21 @@ scheduler hands the announcement to this process ahead of the news of any death.
 # mypy: untyped-calls-exclude="distributed,dask"
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import faulthandler
 import functools
 import itertools
-import logging
-import signal
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import dask
-from distributed import (
-    Client,
-    Future,
-    KilledWorker,
-    LocalCluster,
-    Scheduler,
-    Status,
-    Worker,
-    WorkerPlugin,
-    as_completed,
-    get_worker,
-)
+from distributed import Client, Future, KilledWorker, Scheduler, as_completed
 from distributed.protocol import pickle
-from distributed.utils import sync
 
-from reprocess import errors, heap
+from reprocess import errors
+from reprocess.execution.backlog import Backlog
+from reprocess.execution.dask_settings import CLOSE_TIMEOUT_S, CONFIGURATION, MEMORY_TOPIC, resources, tier_of
+from reprocess.execution.executing import Unmoved, execute
 from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,
@@ -48,14 +33,13 @@ from reprocess.execution.executor import (
     Stop,
     Task,
     alike,
-    guarded,
     never,
-    out_of_memory,
-    overdue,
     own_error,
-    worker_lost,
 )
-from reprocess.execution.frontier import Death, Frontier
+from reprocess.execution.flight import Begun, Dead, Flight
+from reprocess.execution.frontier import Frontier
+from reprocess.execution.inquest import Inquest
+from reprocess.execution.scaling import Work
 from reprocess.exposure import Outcome
 
 LEAST_WINDOW = 1000
@@ -67,164 +51,18 @@ POLL_S = 0.01
 SLOTS_VALID_S = 10
 DESERTED_S = 120
 """How long a run goes on without a single worker: a cluster that scales from nothing needs a while."""
-CLOSE_TIMEOUT_S = 10
-PUNCTUAL = 0.9
-"""Share of its deadline after which a worker that dies has died of it: announcements take a moment."""
-MEMORY_TOPIC = "worker-restart-memory"
-"""Under which Dask's nannies tell of the workers that they end for their memory."""
-WORKER_CLOSE_TIMEOUT_S = 0.5
-
-CONFIGURATION = {
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.work-stealing": False,
-    # Above 1.0, tasks stand in line at a worker and share its fate.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # A local cluster gives a worker up that is away so long after any of its deaths, be it another one by then. Its
-    # nanny starts it again: nobody has to give it up.
-    "distributed.deploy.lost-worker-timeout": "365 days",
-    # Arrays inside a running task cannot be spilled, and a paused worker never frees them.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    # Dask has glibc give back every 64 kB: that nearly doubles the time of stage 1, see `heap`.
-    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in heap.ENVIRONMENT.items()},
-}
 
 
-class _Unmoved(WorkerPlugin):
-    """Leaves an interrupt from the terminal, which reaches the whole process group, to the program that was started."""
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """One worker: its memory tier, and how long it has been executing a unit, in seconds; None for an idle one."""
 
-    name = "reprocess-unmoved"
-
-    def setup(self, worker: Worker) -> None:
-        """Ignore the signal; runs in the main thread of the worker's process."""
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _execute(function: Function, topic: str, packed: bytes, token: str) -> Outcome:
-    """Announce, then run: this is what a worker executes."""
-    worker = get_worker()
-    # A scheduler that is out of reach costs this worker its life anyway; the unit then counts as innocent.
-    with contextlib.suppress(OSError):
-        sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=(token, worker.address))
-    task = pickle.loads(packed)
-    with _deadline(task):
-        outcome = guarded(function, task)
-    return outcome if outcome.worker else replace(outcome, worker=str(worker.name))
-
-
-@contextlib.contextmanager
-def _deadline(task: Task) -> Iterator[None]:
-    """End this process if the block is not over in time: a thread cannot be ended alone, and may not let go of the GIL.
-
-    The last words of the process on its standard error are where every thread was.
-    """
-    if not task.deadline_s:
-        yield
-        return
-    faulthandler.dump_traceback_later(task.deadline_s, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _scratch_directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="reprocess-", ignore_cleanup_errors=True)
-
-
-def _close(cluster: LocalCluster) -> None:
-    """Close a local cluster without waiting for what its workers are executing."""
-
-    async def close_workers() -> None:
-        nannies = cluster.workers.values()
-        await asyncio.gather(*(nanny.close(timeout=WORKER_CLOSE_TIMEOUT_S) for nanny in nannies))
-
-    if cluster.status is Status.running:
-        cluster.sync(close_workers)
-    cluster.close(timeout=CLOSE_TIMEOUT_S)
-
-
-def _started(**options: Any) -> LocalCluster:  # noqa: ANN401
-    """Start a cluster of processes.
-
-    Raises
-    ------
-    WorkerLost
-        They did not start.
-    """
-    try:
-        return LocalCluster(**options)
-    except (TimeoutError, RuntimeError, OSError) as error:
-        raise errors.WorkerLost(
-            f"The worker processes did not start ({error!r}). Look at the load and the memory of this machine, then "
-            "run again."
-        ) from error
-
-
-def _add_tiers(cluster: LocalCluster, tiers_bytes: Sequence[int]) -> None:
-    """Start one worker of each higher memory tier."""
-    plain = cluster.new_spec
-    for tier, limit in enumerate(tiers_bytes, start=1):
-        offered = {name: 1 for each in range(1, tier + 1) for name in resources(each) or ()}
-        options = {**plain["options"], "memory_limit": limit, "resources": offered}
-        cluster.new_spec = {**plain, "options": options}
-        cluster.scale(len(cluster.worker_spec) + 1)
-    cluster.new_spec = plain
+    tier: int
+    busy_s: float | None
 
 
 def _forbid_retries(dask_scheduler: Scheduler) -> None:
     dask_scheduler.allowed_failures = CONFIGURATION["distributed.scheduler.allowed-failures"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """Where an execution runs, and since when by the clock of this process."""
-
-    worker: str
-    since: float
-
-
-@dataclass
-class _Flight:
-    """What is submitted and has not ended, and which of it is known to have begun.
-
-    Attributes
-    ----------
-    run : int
-    topic : str
-        Under which the executions announce themselves.
-    priority : callable
-    tasks : mapping of future to task and token
-    begun : mapping of token to where and since when
-    overfull : set of str
-        Addresses of workers that were ended because they took too much memory.
-    """
-
-    run: int
-    topic: str
-    priority: Priority
-    tasks: dict[_OutcomeFuture, tuple[Task, str]] = field(default_factory=dict)
-    begun: dict[str, _Begun] = field(default_factory=dict)
-    overfull: set[str] = field(default_factory=set)
-
-    def announce(self, event: tuple[float, tuple[str, str]]) -> None:
-        """Take an announcement; called in the client's own thread."""
-        token, worker = event[1]
-        self.begun[token] = _Begun(worker, time.monotonic())
-
-    def restarted(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Take note of a worker that its nanny ends for the memory it takes; called in the client's own thread."""
-        self.overfull.add(str(event[1].get("worker", "")))
-
-    def cause(self, task: Task, begun: _Begun | None) -> Death:
-        """Tell why the worker of a task went away."""
-        if begun and begun.worker in self.overfull:
-            return out_of_memory
-        late = begun and task.deadline_s and time.monotonic() - begun.since >= PUNCTUAL * task.deadline_s
-        return overdue if late else worker_lost
 
 
 class DaskExecutor(Executor):
@@ -241,12 +79,17 @@ class DaskExecutor(Executor):
     def __init__(self, client: Client, *, window: int = 0) -> None:
         self._client = client
         self._window = window
-        self._deserted_s = DESERTED_S
+        self._deserted_s: float = DESERTED_S
         self._slots_known = 0
         self._slots_until = 0.0
         self._scratch = contextlib.ExitStack()
         self._runs = itertools.count(1)
-        client.register_plugin(_Unmoved())
+        self._flights: list[Flight] = []
+        self.backlog = Backlog()
+        self._inquest: Inquest | None = None
+        self._abandoned: errors.ReprocessError | None = None
+        self.refusals = 0
+        client.register_plugin(Unmoved())
         client.run_on_scheduler(_forbid_retries)
 
     @classmethod
@@ -274,34 +117,46 @@ class DaskExecutor(Executor):
         window : int
             0 for the default.
         """
+        from reprocess.execution import local_cluster
+
         with contextlib.ExitStack() as scratch:
-            directory = scratch.enter_context(
-                tempfile.TemporaryDirectory(prefix="reprocess-", ignore_cleanup_errors=True)
+            cluster = scratch.enter_context(
+                local_cluster.started(
+                    workers, memory_limit_bytes=memory_limit_bytes, tiers_bytes=tiers_bytes, dashboard=dashboard
+                )
             )
-            scratch.enter_context(dask.config.set(CONFIGURATION))
-            cluster = _started(
-                n_workers=max(workers - len(tiers_bytes), 1),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=memory_limit_bytes,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": dashboard},
-                worker_dashboard_address=None,
-                local_directory=directory,
-                silence_logs=logging.CRITICAL,
-            )
-            scratch.callback(_close, cluster)
-            _add_tiers(cluster, tiers_bytes)
             executor = cls(Client(cluster, set_as_default=False), window=window)
             executor._scratch = scratch.pop_all()
             return executor
 
     @classmethod
-    def connect(cls, address: str, *, timeout_s: float = 30, window: int = 0) -> DaskExecutor:
+    def connect(
+        cls,
+        address: str,
+        *,
+        timeout_s: float = 30,
+        window: int = 0,
+        security: Any = None,  # noqa: ANN401
+        inquest: Inquest | None = None,
+        deserted_s: float = 0.0,
+    ) -> DaskExecutor:
         """Use the scheduler at `address`, for example ``tcp://127.0.0.1:8786``, and the workers it has or will have.
 
         The scheduler is told to allow no failures: it must not be shared with other programs.
+
+        Parameters
+        ----------
+        address : str
+        timeout_s : float
+            How long to wait for it, in seconds.
+        window : int
+            0 for the default.
+        security : distributed.Security, optional
+            What TLS needs, for ``tls://``.
+        inquest : callable, optional
+            Says why a worker went away; without one, whatever was executing there is charged.
+        deserted_s : float
+            How long a run goes on without a single worker, in seconds; 0 for the default.
 
         Raises
         ------
@@ -309,9 +164,11 @@ class DaskExecutor(Executor):
             Nothing answers there.
         """
         try:
-            return cls(Client(address, timeout=timeout_s, set_as_default=False), window=window)
+            executor = cls(Client(address, timeout=timeout_s, set_as_default=False, security=security), window=window)
         except (OSError, ValueError) as error:
             raise errors.UsageError(f"No Dask scheduler answers at {address}: {error}. Check --scheduler.") from error
+        executor._inquest, executor._deserted_s = inquest, deserted_s or DESERTED_S
+        return executor
 
     @property
     def slots(self) -> int:
@@ -323,6 +180,27 @@ class DaskExecutor(Executor):
         """URL of the dashboard; empty if there is none."""
         return str(self._client.dashboard_link or "")
 
+    def work(self) -> tuple[dict[int, Work], float | None]:
+        """Return what is left of each tier, and the hours that are left for it; may be asked from any thread."""
+        now = time.monotonic()
+        running = {
+            unit: now - begun.since for flight in tuple(self._flights) for unit, begun in flight.running().items()
+        }
+        return self.backlog.work(running), self.backlog.hours_left()
+
+    def crew(self) -> dict[str, Hand]:
+        """Return the workers that the scheduler has at present, by name; may be asked from any thread."""
+        now = time.monotonic()
+        since = {one.worker: one.since for flight in tuple(self._flights) for one in flight.running().values()}
+        return {
+            str(worker["name"]): Hand(tier_of(worker["resources"]), now - since[address] if address in since else None)
+            for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items()
+        }
+
+    def abandon(self, error: errors.ReprocessError) -> None:
+        """Have the run that is under way end with this error; may be called from any thread."""
+        self._abandoned = error
+
     def run(
         self,
         function: Function,
@@ -333,34 +211,37 @@ class DaskExecutor(Executor):
         priority: Priority = alike,
     ) -> Iterator[Outcome]:
         """See `Executor.run`."""
-        frontier = Frontier(tasks, retry=retry)
+        frontier = Frontier(self.backlog.draw(tasks), retry=retry)
         done = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         run = next(self._runs)
         with self._flight(run, priority) as flight:
             try:
                 while not stop():
                     self._fill(flight, frontier, done, function)
-                    yield from frontier.ended()
-                    if not flight.tasks and frontier.wait_s is None:
+                    yield from self._ended(frontier)
+                    if not flight.tasks and not flight.dead and frontier.wait_s is None:
                         frontier.finish()
                         break
                     self._await(flight, frontier, done, stop)
                     self._collect(flight, frontier, done)
             except KeyboardInterrupt:
                 self._collect(flight, frontier, done)
-                yield from frontier.ended()
+                yield from self._ended(frontier)
                 raise
             self._collect(flight, frontier, done)
-            yield from frontier.ended()
+            yield from self._ended(frontier)
 
     @contextlib.contextmanager
-    def _flight(self, run: int, priority: Priority) -> Iterator[_Flight]:
-        flight = _Flight(run, f"reprocess-begun-{self._client.id}-{run}", priority)
+    def _flight(self, run: int, priority: Priority) -> Iterator[Flight]:
+        flight = Flight(run, f"reprocess-begun-{self._client.id}-{run}", priority)
         self._client.subscribe_topic(flight.topic, flight.announce)
         self._client.subscribe_topic(MEMORY_TOPIC, flight.restarted)
+        self._flights.append(flight)
         try:
             yield flight
         finally:
+            self._flights.remove(flight)
+            self.backlog.clear()
             # A run that is given up after the executor was closed has nothing left to tidy.
             if self._client.status == "running":
                 self._client.unsubscribe_topic(flight.topic)
@@ -368,7 +249,12 @@ class DaskExecutor(Executor):
                 self._client.cancel(list(flight.tasks), force=True)
             flight.tasks.clear()
 
-    def _fill(self, flight: _Flight, frontier: Frontier, done: as_completed, function: Function) -> None:
+    def _ended(self, frontier: Frontier) -> Iterator[Outcome]:
+        for outcome in frontier.ended():
+            self.backlog.ended(outcome.unit)
+            yield outcome
+
+    def _fill(self, flight: Flight, frontier: Frontier, done: as_completed, function: Function) -> None:
         """Submit at once what was begun before, and fresh tasks when half of the window is free."""
         window = self._window or max(4 * self._present_slots(), LEAST_WINDOW)
         for fresh in (False, len(flight.tasks) <= window // 2):
@@ -380,7 +266,7 @@ class DaskExecutor(Executor):
                 futures = self._submit_singly(flight, frontier, function, batch)
             done.update(futures)
 
-    def _submit(self, flight: _Flight, function: Function, batch: list[Task], *, priority: int) -> list[_OutcomeFuture]:
+    def _submit(self, flight: Flight, function: Function, batch: list[Task], *, priority: int) -> list[_OutcomeFuture]:
         if not batch:
             return []
         tokens = [f"{task.unit}|{flight.run}.{task.attempt}.{task.spared}" for task in batch]
@@ -388,7 +274,7 @@ class DaskExecutor(Executor):
         for tier, tasks in itertools.groupby(sorted(zip(batch, tokens, strict=True), key=_tier), key=_tier):
             some, names = zip(*tasks, strict=True)
             futures += self._client.map(
-                functools.partial(_execute, function, flight.topic),
+                functools.partial(execute, function, flight.topic),
                 # Bytes pass through the scheduler as they are; anything else it would unpack and pack again.
                 [pickle.dumps(task) for task in some],
                 names,
@@ -400,10 +286,12 @@ class DaskExecutor(Executor):
                 retries=0,
             )
             flight.tasks.update(zip(futures[-len(some) :], zip(some, names, strict=True), strict=True))
+            for task in some:
+                self.backlog.handed_out(task)
         return futures
 
     def _submit_singly(
-        self, flight: _Flight, frontier: Frontier, function: Function, batch: list[Task]
+        self, flight: Flight, frontier: Frontier, function: Function, batch: list[Task]
     ) -> list[_OutcomeFuture]:
         """Find the tasks that cannot be sent, and send the others."""
         futures = []
@@ -421,11 +309,13 @@ class DaskExecutor(Executor):
             self._slots_until = time.monotonic() + SLOTS_VALID_S
         return self._slots_known
 
-    def _await(self, flight: _Flight, frontier: Frontier, done: as_completed, stop: Stop) -> None:
+    def _await(self, flight: Flight, frontier: Frontier, done: as_completed, stop: Stop) -> None:
         """Wait until something has arrived or may start."""
         alive = time.monotonic()
-        while not done.has_ready() and not stop() and frontier.wait_s != 0:
+        while not done.has_ready() and not stop() and frontier.wait_s != 0 and not flight.is_due():
             time.sleep(POLL_S)
+            if self._abandoned is not None:
+                raise self._abandoned
             if self._present_slots() or not flight.tasks:
                 alive = time.monotonic()
             elif time.monotonic() - alive > self._deserted_s:
@@ -434,43 +324,45 @@ class DaskExecutor(Executor):
                     "cluster; then run the plan again: outcomes so far are kept."
                 )
 
-    def _collect(self, flight: _Flight, frontier: Frontier, done: as_completed) -> None:
+    def _collect(self, flight: Flight, frontier: Frontier, done: as_completed) -> None:
         """Pass what has arrived to the frontier and forget its futures."""
         for future, result in done.next_batch(block=False):
             task, token = flight.tasks.pop(future)
             begun = flight.begun.pop(token, None)
             if isinstance(result, Outcome):
+                self._note(task, begun, result)
                 frontier.settle(result)
             elif future.cancelled():
                 self._check_connection()
                 frontier.lost(task.unit, executing=False, reason="cancelled by somebody else")
             elif isinstance(error := future.exception(), KilledWorker):
-                why = flight.cause(task, begun)
-                reason = f"attempt {task.attempt} on {error.last_worker.name}"
-                frontier.lost(task.unit, executing=begun is not None, reason=reason, why=why)
+                name = str(error.last_worker.name)
+                if begun is None:
+                    frontier.lost(task.unit, executing=False, reason=f"attempt {task.attempt} on {name}")
+                else:
+                    flight.dead.append(Dead(task, begun, name, time.monotonic()))
             else:
                 frontier.settle(own_error(task, f"unit {task.unit} was not executed: {error!r}."))
+        flight.bury(frontier, self._inquest)
+
+    def _note(self, task: Task, begun: Begun | None, outcome: Outcome) -> None:
+        """Learn from an execution how long units take, and whether the store refuses."""
+        if begun is not None:
+            self.backlog.executed(task, time.monotonic() - begun.since)
+        self.refusals += outcome.outcome_class == "storage" and outcome.temporary
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
             raise errors.WorkerLost("The Dask scheduler went away. Outcomes so far are kept: run the plan again.")
 
     def close(self) -> None:
-        """Close the client, and the local cluster with all its processes."""
+        """Close the client, and all processes that were started for it."""
         self._client.close(timeout=CLOSE_TIMEOUT_S)
         self._scratch.close()
 
 
 def _tier(pair: tuple[Task, str]) -> int:
     return pair[0].tier
-
-
-def resources(tier: int) -> dict[str, float] | None:
-    """Return what a unit of a memory tier asks of its worker, in the terms of ``dask worker --resources``.
-
-    A worker of tier n offers one ``memory-tier-m`` for each m from 1 to n. Units of tier 0 ask for nothing.
-    """
-    return {f"memory-tier-{tier}": 1} if tier else None
 
 
 def _taken(frontier: Frontier, most: int, *, fresh: bool) -> list[Task]:

@@ -7,7 +7,7 @@ What it cannot catch is turned into outcomes here: a process that dies, an exit,
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,8 @@ class Task:
         Memory tier of the workers that may run it; 0 for any worker.
     deadline_s : float
         How long it may run, where executors have processes to end; 0 for as long as it likes.
+    expected_s : float
+        How long it is expected to run; binds nobody.
     attempt : int
         1 for the first; set by the executor.
     failures : tuple of str
@@ -49,6 +51,7 @@ class Task:
     after: tuple[str, ...] = ()
     tier: int = 0
     deadline_s: float = 0.0
+    expected_s: float = 0.0
     attempt: int = 1
     failures: tuple[str, ...] = ()
     spared: int = 0
@@ -60,6 +63,14 @@ class Again:
 
     after_s: float = 0.0
     tier: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many units, and the seconds that they are expected to run."""
+
+    units: int = 0
+    seconds: float = 0.0
 
 
 Function = Callable[[Task], Outcome]
@@ -186,6 +197,19 @@ class Executor(abc.ABC):
         -----
         A unit whose `after` failed ends with the class of that failure and does not run; its attempt is 0.
         A `KeyboardInterrupt` while waiting has the effect of `stop` and is raised again at the end.
+        """
+
+    def expect(  # noqa: B027 - most executors are as large as they are
+        self, amounts: Callable[[], Mapping[int, Amount]], *, hours_left: Callable[[], float | None]
+    ) -> None:
+        """Take note of what the next run will come to, where the executor fits itself to its work.
+
+        Parameters
+        ----------
+        amounts : callable
+            Says of each memory tier how much all tasks are that will be given; asked where it matters, at once.
+        hours_left : callable
+            Says how long the run may take from now on, None for as long as it likes; asked from another thread.
         """
 
     def close(self) -> None:  # noqa: B027 - an executor without processes has nothing to close

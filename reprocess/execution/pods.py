@@ -1,0 +1,139 @@
+"""What the pods of workers say of themselves: why one has died, why others do not start, which should go first.
+
+Pure functions of what the API server answers.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reprocess.execution.inquest import Verdict
+
+Document = dict[str, Any]
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""Of two pods the one with the lower number goes first, where the controller knows of it (since 1.22)."""
+
+_TAKEN = frozenset(
+    {"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "UnexpectedAdmissionError"}
+)
+"""Reasons of pods that are over because of their machine."""
+_NO_IMAGE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_RECENT_S = 180.0
+_LONGEST_COST = 2**31 - 1
+
+
+def verdict(pod: Document | None, now: datetime.datetime) -> Verdict:
+    """Say why the worker in a pod went away a moment ago.
+
+    Parameters
+    ----------
+    pod : mapping or None
+        As it is now; None when it is gone.
+    now : datetime
+        With a time zone.
+
+    Returns
+    -------
+    Verdict
+        ``OPEN`` when the pod tells nothing, or nothing yet.
+    """
+    if pod is None or pod["metadata"].get("deletionTimestamp"):
+        return Verdict.SPARED
+    status = pod.get("status", {})
+    if status.get("reason") in _TAKEN or _condition(status, "DisruptionTarget", "True"):
+        return Verdict.SPARED
+    ended = [one for one in _terminated(status) if _is_recent(one, now)]
+    if any(one.get("reason") == "OOMKilled" for one in ended):
+        return Verdict.STARVED
+    if ended:
+        return Verdict.CHARGED
+    return Verdict.SPARED if _condition(status, "Ready", "False") else Verdict.OPEN
+
+
+def obstacles(deployments: Iterable[Document], pods: Iterable[Document], *, what: str = "worker") -> Iterator[str]:
+    """Say, a sentence each, what keeps pods from starting; `what` they are."""
+    for deployment in deployments:
+        refused = _condition(deployment.get("status", {}), "ReplicaFailure", "True")
+        if refused:
+            yield f"No worker can be made: {_sentence(refused.get('message', ''))} {_advice(refused)}"
+    for pod in pods:
+        status = pod.get("status", {})
+        name = pod["metadata"]["name"]
+        unschedulable = _condition(status, "PodScheduled", "False")
+        if unschedulable and unschedulable.get("reason") == "Unschedulable":
+            yield (
+                f"No node takes {what} {name}: {_sentence(unschedulable.get('message', ''))} Look at the requests, the "
+                "node selectors and the tolerations of its template, and at the limits of the node group."
+            )
+        for waiting in _waiting(status):
+            yield f"{what.capitalize()} {name} does not start: {waiting}"
+
+
+def costs(busy_s: Mapping[str, float | None], pods: Iterable[Document]) -> dict[str, str]:
+    """Return which pods have to be marked anew, so that those with the least to lose go first.
+
+    Parameters
+    ----------
+    busy_s : mapping of pod to float or None
+        For how many seconds each worker has been executing a unit: what would be lost with it. None: it is idle.
+    pods : iterable of mapping
+        As they are now.
+    """
+    found = {}
+    for pod in pods:
+        name, marks = pod["metadata"]["name"], pod["metadata"].get("annotations") or {}
+        lost_s = busy_s.get(name)
+        cost = 0 if lost_s is None else min(int(lost_s) + 1, _LONGEST_COST)
+        if marks.get(DELETION_COST, "0") != str(cost):
+            found[name] = str(cost)
+    return found
+
+
+def _condition(status: Document, kind: str, value: str) -> Document | None:
+    conditions: list[Document] = status.get("conditions") or []
+    return next((one for one in conditions if one.get("type") == kind and one.get("status") == value), None)
+
+
+def _terminated(status: Document) -> Iterator[Document]:
+    for container in status.get("containerStatuses") or []:
+        for state in ("state", "lastState"):
+            if ended := (container.get(state) or {}).get("terminated"):
+                yield ended
+
+
+def _is_recent(ended: Document, now: datetime.datetime) -> bool:
+    try:
+        at = datetime.datetime.fromisoformat(ended["finishedAt"])
+    except (KeyError, ValueError, TypeError):
+        return True
+    return abs((now - at).total_seconds()) <= _RECENT_S
+
+
+def _waiting(status: Document) -> Iterator[str]:
+    for container in status.get("containerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason", ""), _sentence(waiting.get("message", ""))
+        if reason in _NO_IMAGE:
+            image = container.get("image")
+            yield f"its image {image} cannot be had ({reason}). {message} Check its name and its registry."
+        elif reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+            yield f"its container cannot be made ({reason}). {message} Check its ConfigMap and Secrets."
+        elif reason == "CrashLoopBackOff":
+            yield f"it ends again and again. {message} Its log says why: kubectl logs --previous."
+
+
+def _advice(refused: Document) -> str:
+    message = refused.get("message", "")
+    if "exceeded quota" in message:
+        return "Raise the ResourceQuota of the namespace, or ask for fewer workers with REPROCESS_CLUSTER_MOST_WORKERS."
+    return "Look at what admits pods to the namespace."
+
+
+def _sentence(message: str) -> str:
+    message = " ".join(message.split())
+    return message if not message or message.endswith(".") else f"{message}."

@@ -1,0 +1,128 @@
+"""What a run on Kubernetes makes for itself: certificates, a Service, a Deployment of workers for each memory tier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reprocess import errors
+from reprocess.execution import certificates, cluster, manifests, pods
+from reprocess.execution.cluster import Namespace, patiently
+from reprocess.execution.manifests import Document, Run
+
+REMOVE_S = 20.0
+"""How long each thing is tried to be removed; it goes with the Job in any case."""
+_LOG = logging.getLogger(__name__)
+
+
+class RunCluster:
+    """The objects of one run; see `make`.
+
+    Parameters
+    ----------
+    namespace : Namespace
+    run : Run
+    tiers : int
+        Memory tiers, the first included.
+
+    Attributes
+    ----------
+    asked : dict of tier to int
+        Workers that are asked for.
+    """
+
+    def __init__(self, namespace: Namespace, run: Run, tiers: int) -> None:
+        self._namespace = namespace
+        self.run = run
+        self.asked = dict.fromkeys(range(tiers), 0)
+
+    def make(self, address: str) -> dict[str, bytes]:
+        """Make everything that is not there yet, and return the certificates: a driver may come back.
+
+        Parameters
+        ----------
+        address : str
+            IP address of the scheduler.
+
+        Raises
+        ------
+        ClusterError
+            The cluster refuses something, or has no template of a tier.
+        """
+        run, known = self.run, patiently(self._namespace.get, cluster.SECRETS, self.run.name)
+        if known is None:
+            names = (run.name, f"{run.name}.{run.namespace}.svc", "localhost", "127.0.0.1", address)
+            wanted = manifests.secret(run, certificates.issue([name for name in names if name]))
+            known = patiently(self._namespace.create, cluster.SECRETS, wanted)
+        patiently(self._namespace.create, cluster.SERVICES, manifests.service(run))
+        for tier in self.asked:
+            wanted = manifests.deployment(run, self._template(tier), tier)
+            made = patiently(self._namespace.create, cluster.DEPLOYMENTS, wanted)
+            self.asked[tier] = int(made["spec"].get("replicas", 0))
+        return manifests.files_of(known)
+
+    def _template(self, tier: int) -> Document:
+        name = manifests.template_name(tier)
+        found: Document | None = patiently(self._namespace.get, cluster.POD_TEMPLATES, name)
+        if found is None:
+            raise errors.ClusterError(
+                f"Namespace {self.run.namespace} has no PodTemplate {name}, which workers of memory tier {tier} are "
+                "made from. Apply the manifests, or take that tier out of REPROCESS_EXECUTION_MEMORY_TIERS_MB."
+            )
+        return found
+
+    def scale(self, tier: int, replicas: int) -> None:
+        """Ask for so many workers of a tier."""
+        change = {"spec": {"replicas": replicas}}
+        self._namespace.patch(cluster.DEPLOYMENTS, self.run.deployment(tier), change, part="scale")
+        self.asked[tier] = replicas
+
+    def pods(self) -> list[Document]:
+        """Return the pods of all workers."""
+        return self._namespace.list(cluster.PODS, selector=self.run.workers)
+
+    def deployments(self) -> list[Document]:
+        """Return the Deployments of the run."""
+        return self._namespace.list(cluster.DEPLOYMENTS, selector=self.run.workers)
+
+    def mark(self, costs: Mapping[str, str]) -> None:
+        """Say of pods what it would cost to lose them."""
+        for name, cost in costs.items():
+            self._namespace.patch(cluster.PODS, name, {"metadata": {"annotations": {pods.DELETION_COST: cost}}})
+
+    def remove(self) -> None:
+        """Delete everything; what cannot be deleted now goes with the Job."""
+        for tier in self.asked:
+            self._try(self._namespace.delete, cluster.DEPLOYMENTS, self.run.deployment(tier))
+        self._try(self._namespace.delete, cluster.SERVICES, self.run.name)
+        self._try(self._namespace.delete, cluster.SECRETS, self.run.name)
+
+    def _try(self, call: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
+        try:
+            patiently(call, *arguments, patience_s=REMOVE_S)
+        except errors.ClusterError as error:
+            _LOG.warning("%s Left behind; it goes with the Job: kubectl delete job %s", error, self.run.name)
+
+
+def find_run(namespace: Namespace, job: str, *, cost: str = "") -> Run:
+    """Look up the Job that this driver belongs to.
+
+    Parameters
+    ----------
+    job : str
+        Its name.
+    cost : str
+        Who pays, a label of everything that the run makes.
+
+    Raises
+    ------
+    ClusterError
+        There is no such Job.
+    """
+    found = patiently(namespace.get, cluster.JOBS, job)
+    if found is None:
+        raise errors.ClusterError(f"Namespace {namespace.name} has no Job {job}, which this driver was to belong to.")
+    kept = (found["metadata"].get("labels") or {}).get(manifests.CAMPAIGN, "")
+    labels = {manifests.CAMPAIGN: kept, manifests.COST: manifests.label_value(cost)}
+    return Run(namespace.name, job, found["metadata"]["uid"], {name: text for name, text in labels.items() if text})

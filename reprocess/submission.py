@@ -1,0 +1,174 @@
+"""Starting a run on Kubernetes from anywhere, and watching its driver until it has ended."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from reprocess import errors
+from reprocess.execution import cluster, manifests, pods
+from reprocess.execution.cluster import Namespace, patiently
+from reprocess.execution.manifests import Document
+
+LOOK_S = 2.0
+START_S = 600.0
+"""How long a driver may take to start; nodes take minutes to come."""
+DRIVER = "driver"
+_DIGEST, _CAMPAIGN = 12, 16
+_UNKNOWN = 1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run that was asked for: its Job."""
+
+    namespace: str
+    job: str
+
+
+def submit(namespace: Namespace, digest: str, arguments: Sequence[str]) -> Submitted:
+    """Make the Job of a run, from the template of the sweep in the same namespace.
+
+    Parameters
+    ----------
+    namespace : Namespace
+    digest : str
+        Of the plan, perhaps shortened.
+    arguments : sequence of str
+        Of the command line in the driver.
+
+    Raises
+    ------
+    ClusterError
+        The namespace has no such template, or the Job is refused.
+    """
+    name = f"reprocess-{manifests.label_value(digest[:_DIGEST].lower())}-{secrets.token_hex(2)}"
+    labels = {manifests.CAMPAIGN: digest[:_CAMPAIGN]} if len(digest) >= _CAMPAIGN else {}
+    made = patiently(
+        namespace.create, cluster.JOBS, manifests.driver_job(_template(namespace), arguments, name=name, labels=labels)
+    )
+    return Submitted(namespace.name, str(made["metadata"]["name"]))
+
+
+def _template(namespace: Namespace) -> Document:
+    for kind in (cluster.CRONJOBS, cluster.OLD_CRONJOBS):
+        found: Document | None = patiently(namespace.get, kind, manifests.SWEEP)
+        if found is not None:
+            return found
+    raise errors.ClusterError(
+        f"Namespace {namespace.name} has no CronJob {manifests.SWEEP}, or does not exist. Name another one with "
+        "--namespace, or apply the manifests there first."
+    )
+
+
+def follow(namespace: Namespace, submitted: Submitted, *, say: Say, lines: Say | None = None) -> int:
+    """Wait until a run has ended; returns the exit code of its driver.
+
+    Parameters
+    ----------
+    namespace : Namespace
+    submitted : Submitted
+    say : callable
+        Takes what is in the way of the run, and what becomes of it.
+    lines : callable, optional
+        Takes the lines that the driver logs, as they come.
+
+    Raises
+    ------
+    ClusterError
+        No driver has started for long, or the Job was deleted.
+    ClusterUnavailable
+        The API server has not answered for long. The run goes on.
+    """
+    log = _Log(namespace, lines) if lines else None
+    until = time.monotonic() + START_S
+    told: set[str] = set()
+    while True:
+        job = patiently(namespace.get, cluster.JOBS, submitted.job)
+        if job is None:
+            raise errors.ClusterError(
+                f"Job {submitted.job} was deleted. What the run has done is kept; submit it again."
+            )
+        found = _drivers(namespace, submitted)
+        started = [pod for pod in found if pod["status"].get("phase") not in (None, "Pending")]
+        if log is not None and started:
+            log.read(started[-1])
+        if ended := _end(job):
+            say(ended)
+            return _exit_code(found)
+        for text in [] if started else _obstacles(namespace, submitted, found):
+            if text not in told:
+                told.add(text)
+                say(text)
+        if not started and time.monotonic() > until:
+            raise errors.ClusterError(
+                f"No driver of Job {submitted.job} has started for {START_S:.0f} s. {' '.join(sorted(told))} Look at "
+                f"it: kubectl --namespace {namespace.name} describe job {submitted.job}."
+            )
+        time.sleep(LOOK_S)
+
+
+def _drivers(namespace: Namespace, submitted: Submitted) -> list[Document]:
+    """Return the pods that the Job has had, the latest last."""
+    found: list[Document] = patiently(namespace.list, cluster.PODS, selector=f"job-name={submitted.job}")
+    return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+
+
+def _end(job: Document) -> str:
+    """Say how a Job has ended; empty while it goes on."""
+    name = job["metadata"]["name"]
+    for condition in job.get("status", {}).get("conditions") or []:
+        if condition.get("status") == "True" and condition["type"] in ("Complete", "Failed"):
+            why = f": {condition['message']}" if condition.get("message") else ""
+            return f"Job {name} has {'ended well' if condition['type'] == 'Complete' else 'failed'}{why}"
+    return ""
+
+
+def _exit_code(found: Sequence[Document]) -> int:
+    """Return the exit code of the last driver that has one."""
+    for pod in reversed(found):
+        for container in pod["status"].get("containerStatuses") or []:
+            if container["name"] == DRIVER and (ended := container["state"].get("terminated")):
+                return int(ended["exitCode"])
+    return _UNKNOWN
+
+
+def _obstacles(namespace: Namespace, submitted: Submitted, found: Sequence[Document]) -> Iterator[str]:
+    """Say what keeps a driver from starting; its Job tells in its events only what keeps a pod from being made."""
+    yield from pods.obstacles([], found, what=DRIVER)
+    if not found:
+        try:
+            events = namespace.list(cluster.EVENTS, field=f"involvedObject.name={submitted.job},type=Warning")
+        except errors.ClusterError:
+            return
+        for event in events:
+            yield f"No driver can be made: {event.get('message', '')}"
+
+
+class _Log:
+    """Reads what a container logs, each line once."""
+
+    def __init__(self, namespace: Namespace, lines: Say) -> None:
+        self._namespace, self._lines = namespace, lines
+        self._pod, self._since, self._seen = "", "", set[tuple[str, str]]()
+
+    def read(self, pod: Document) -> None:
+        """Pass on what is new; what cannot be read now is read later."""
+        name = pod["metadata"]["name"]
+        if name != self._pod:
+            self._pod, self._since, self._seen = name, "", set()
+        try:
+            found = list(self._namespace.log(name, container=DRIVER, since=self._since))
+        except errors.ClusterError:
+            return
+        for at, text in found:
+            if (at, text) not in self._seen:
+                self._lines(text)
+        if found:
+            # The server goes by whole seconds: of the last one, lines come again.
+            self._since = f"{found[-1][0][:19]}Z"
+            self._seen = {(at, text) for at, text in found if at >= self._since[:19]}

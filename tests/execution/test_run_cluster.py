@@ -1,0 +1,76 @@
+"""What a run makes on its cluster, finds again, and takes away."""
+
+from __future__ import annotations
+
+import pytest
+
+from reprocess import errors
+from reprocess.execution import cluster
+from reprocess.execution.manifests import Run
+from reprocess.execution.run_cluster import RunCluster, find_run
+from tests.execution.toy_cluster import JOB, prepared
+
+
+@pytest.fixture
+def toys():
+    return prepared()
+
+
+def made(toys, tiers: int = 2) -> RunCluster:
+    return RunCluster(toys, find_run(toys, JOB), tiers)
+
+
+class TestMake:
+    def test_all_of_it(self, toys):
+        """A run has a Secret, a Service, and a Deployment without replicas for each tier."""
+        files = made(toys).make("10.0.0.1")
+
+        assert set(files) >= {"ca.pem", "scheduler.key", "worker.key", "client.key"}
+        assert [len(toys.kept[kind]) for kind in (cluster.SECRETS, cluster.SERVICES, cluster.DEPLOYMENTS)] == [1, 1, 2]
+
+    def test_a_driver_that_comes_back(self, toys):
+        """Another driver of the same run takes the certificates and the workers that are there."""
+        first = made(toys)
+        files = first.make("10.0.0.1")
+        first.scale(0, 7)
+        again = made(toys)
+
+        assert again.make("10.0.0.2") == files
+        assert again.asked == {0: 7, 1: 0}
+
+    def test_no_template(self, toys):
+        """A tier without a template is named, with what to do."""
+        with pytest.raises(errors.ClusterError, match=r"no PodTemplate reprocess-worker-2.*MEMORY_TIERS_MB"):
+            made(toys, 3).make("10.0.0.1")
+
+    def test_no_job(self, toys):
+        """A driver without its Job says so."""
+        with pytest.raises(errors.ClusterError, match="no Job gone"):
+            find_run(toys, "gone")
+
+    def test_labels(self, toys):
+        """What the run makes says its campaign and who pays."""
+        assert find_run(toys, JOB, cost="group 7/night").labels == {
+            "reprocess/campaign": "0123456789abcdef",
+            "reprocess/cost": "group-7-night",
+        }
+
+
+class TestRemove:
+    def test_nothing_is_left(self, toys):
+        """Everything that was made is deleted; deleting it twice is no harm."""
+        run = made(toys)
+        run.make("10.0.0.1")
+        run.remove()
+        run.remove()
+
+        assert not any(toys.kept[kind] for kind in (cluster.SECRETS, cluster.SERVICES, cluster.DEPLOYMENTS))
+
+    def test_what_cannot_be_deleted(self, toys, caplog):
+        """What cannot be deleted is told with how to, and stops nothing."""
+        run = RunCluster(toys, Run(toys.name, JOB, "uid", {}), 1)
+        run.make("10.0.0.1")
+        toys.refusal = errors.ClusterError("No.")
+        run.remove()
+
+        assert caplog.text.count(f"kubectl delete job {JOB}") == 3

@@ -1,0 +1,98 @@
+"""What a run loses on the way, and goes on."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from reprocess import inspection
+from tests import trips
+from tests.kubernetes.bench import until
+from tests.kubernetes.conftest import OPTIONS
+from tests.kubernetes.test_campaign import outcomes
+
+AGAIN = "begins again"
+
+
+@pytest.fixture
+def begun(bench, relay, planned):
+    """A run whose units take some seconds, with three workers at work."""
+    cluster = planned()
+    relay.delay_s = 0.2
+    run = bench.submit(cluster.url, cluster.plan.digest)
+    workers = run.until_busy(3)
+    return cluster, run, workers
+
+
+def check(cluster, run) -> None:
+    """Everything is published once, whole, and nobody is blamed."""
+    assert run.wait() == "Complete"
+    assert len(trips.shown(cluster.archive)) == OPTIONS.exposures
+    assert inspection.verify(cluster.archive).problems == ()
+    found = outcomes(cluster)
+    assert {one.outcome_class for one in found.values()} == {"published"}
+    assert {one.attempt for one in found.values()} == {1}
+
+
+class TestWorker:
+    def test_deleted(self, bench, relay, begun, record_property):
+        """A worker's pod that is deleted ends what it executes first: no unit runs twice."""
+        cluster, run, workers = begun
+        begin = time.monotonic()
+        bench.kubectl("delete", "pod", workers[0], timeout_s=120)
+        record_property("drain_s", time.monotonic() - begin)
+
+        check(cluster, run)
+        log = bench.log(run.job)
+        assert AGAIN not in log
+        assert "loses its worker" not in log
+
+    def test_deleted_by_force(self, bench, relay, begun):
+        """A worker's pod that is gone at once loses its unit, which is done again and not blamed."""
+        cluster, run, workers = begun
+        for name in workers[:2]:
+            bench.kubectl("delete", "pod", name, "--force", "--grace-period=0")
+
+        check(cluster, run)
+        assert "it was taken away" in bench.log(run.job)
+
+
+class TestDriver:
+    @pytest.mark.parametrize("grace", [[], ["--force", "--grace-period=0"]], ids=["told", "by force"])
+    def test_deleted(self, bench, relay, begun, grace):
+        """A driver's pod that is deleted comes back and goes on from the bucket; the sum closes."""
+        cluster, run, _ = begun
+        (driver,) = bench.drivers(run.job)
+        bench.kubectl("delete", "pod", driver["metadata"]["name"], "--wait=false", *grace)
+        relay.delay_s = 0.05
+
+        check(cluster, run)
+        until(lambda: not [name for name in bench.made_by(run.job) if "pods/" not in name], 30, "what is left behind")
+
+    def test_the_scheduler_dies(self, bench, relay, begun):
+        """Without its scheduler a driver ends, and the next one goes on."""
+        cluster, run, _ = begun
+        (driver,) = bench.drivers(run.job)
+        find = "import os,signal\nfor p in filter(str.isdigit, os.listdir('/proc')):\n" + (
+            "  if b'reprocess.execution.processes' in open(f'/proc/{p}/cmdline','rb').read(): os.kill(int(p), 9)\n"
+        )
+        bench.kubectl("exec", driver["metadata"]["name"], "--", "python3", "-c", find)
+        relay.delay_s = 0.05
+
+        check(cluster, run)
+        assert len(bench.drivers(run.job)) == 2
+
+
+class TestStore:
+    def test_out_of_reach_for_a_minute(self, bench, relay, begun):
+        """A store that is away for a minute costs a minute."""
+        cluster, run, _ = begun
+        relay.cut()
+        time.sleep(60)
+        relay.mend()
+        relay.delay_s = 0.0
+
+        assert run.wait(400) == "Complete"
+        assert len(trips.shown(cluster.archive)) == OPTIONS.exposures
+        assert inspection.verify(cluster.archive).problems == ()
