@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from tests.infra import iam, templates
+from tests.infra import accounts, iam, templates
 from tests.infra.accounts import ARCHIVE, LOG, RAW, SAFE, account
 
 MANIFESTS = templates.DIRECTORY.parent / "k8s"
@@ -156,12 +156,22 @@ class TestBuckets:
             assert iam.decide(request, [], key["KeyPolicy"], needs_both=True) == answer
 
     def test_another_owner_of_raw(self):
-        """With another owner of raw exposures, that one writes, and the role of the stack does not."""
+        """With an owner of raw exposures in another account that one writes, encrypted, and our own role does not."""
         owner = "arn:aws:iam::444455556666:role/archive"
-        found = templates.stack("buckets", RawOwnerArn=owner).resources("AWS::S3::BucketPolicy")["RawBucketPolicy"]
-        statements = {each["Sid"]: each for each in found["Properties"]["PolicyDocument"]["Statement"]}
-        statement = statements["OnlyTheOwnerWritesRaw"]
-        assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": owner}}
+        found = accounts.made(templates.stack("buckets", RawOwnerArn=owner), templates.stack("roles"))
+        allowing = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+
+        def ask(who, action, place, policy, **more):
+            return iam.decide(
+                iam.Request(who, action, place, SAFE), [allowing], policy, owner=templates.ACCOUNT, **more
+            )
+
+        place = f"arn:aws:s3:::{RAW}/jwst/x"
+        assert ask(owner, "s3:PutObject", place, found.buckets[RAW]) == "allowed"
+        assert ask(owner, "s3:DeleteObject", place, found.buckets[RAW]) == "denied"
+        assert ask(owner, "kms:GenerateDataKey", found.key, found.key_policy, needs_both=True) == "allowed"
+        assert ask(owner, "s3:PutObject", place, account().buckets[RAW]) == "forbidden"
+        assert not found.allows("ingest", "s3:PutObject", f"{RAW}/jwst/x")
 
 
 class TestNetwork:
@@ -251,6 +261,14 @@ class TestCluster:
         addons = {body["AddonName"]: body for body in properties("cluster", "AWS::EKS::Addon").values()}
         assert {"vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"} == set(addons)
         assert json.loads(addons["vpc-cni"]["ConfigurationValues"]) == {"enableNetworkPolicy": "true"}
+
+    def test_audit(self):
+        """Who did what in the cluster is written down, and kept for a while and not for ever."""
+        (cluster,) = properties("cluster", "AWS::EKS::Cluster").values()
+        assert {"Type": "audit"} in cluster["Logging"]["ClusterLogging"]["EnabledTypes"]
+        (group,) = properties("cluster", "AWS::Logs::LogGroup").values()
+        assert group["LogGroupName"] == f"/aws/eks/{cluster['Name']}/cluster"
+        assert group["RetentionInDays"] == 90
 
     def test_images(self):
         """A tag means one image for ever; images are looked through for known faults, and old ones go."""
