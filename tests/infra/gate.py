@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -39,9 +39,9 @@ def asked(environment: Environment) -> Asked:
     NotImplementedError
         The programme sends no such request; if it does now, its action has to be looked up.
     """
-    method, resource = environment["REQUEST_METHOD"], unquote(environment["PATH_INFO"]).strip("/")
+    method, resource = environment["REQUEST_METHOD"], environment["PATH_INFO"].strip("/")
     query = parse_qs(environment.get("QUERY_STRING", ""), keep_blank_values=True)
-    key, odd = "/" in resource, set(query) & _SUBRESOURCES
+    key, odd = "/" in resource, set(query) - (_LISTING if method == "GET" else _UPLOADING)
     if odd or "HTTP_X_AMZ_COPY_SOURCE" in environment:
         raise NotImplementedError(f"{method} {resource} {sorted(odd)}")
     match method, key:
@@ -60,7 +60,8 @@ def asked(environment: Environment) -> Asked:
     raise NotImplementedError(f"{method} {resource}")
 
 
-_SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "versionId", "versions", "delete", "policy", "restore"}
+_LISTING = {"list-type", "prefix", "delimiter", "start-after", "continuation-token", "max-keys", "encoding-type"}
+_UPLOADING = {"uploads", "uploadId", "partNumber"}
 
 
 def _facts(environment: Environment, *, creates: bool) -> dict[str, str | None]:
