@@ -101,8 +101,8 @@ class Past:
     Attributes
     ----------
     kept : tuple of (float, int)
-        Moments of the last `Limits.idle_s`, and how many workers were worth keeping then; both ascend to the last but
-        the number descends: others can never again be the most.
+        Moments of the last `Limits.idle_s`, ascending, and how many workers were worth keeping then, descending: a
+        number that a later one exceeds can never again be the most.
     raised_s, halved_s : float
         When the fleet was raised and the ceiling halved.
     ceiling : float
@@ -192,7 +192,7 @@ def _decide_tier(
         why = f"{why}, and the fleet is large enough" if work.queued or work.running else "nothing to do"
     count, why = _clamped(count, limits, past.ceiling, why)
     if count > fleet.asked:
-        kept, past = _pushed(kept, now_s, count), replace(past, raised_s=now_s)
+        past = replace(past, raised_s=now_s)
     return count, why, replace(past, kept=kept)
 
 
@@ -235,7 +235,7 @@ def _raised(now_s: float, worth: int, fleet: Fleet, limits: Limits, past: Past, 
 
 def _clamped(count: int, limits: Limits, ceiling: float, why: str) -> tuple[int, str]:
     most = max(int(_sane(limits.most)), 0)
-    allowed = min(most, max(math.floor(min(ceiling, ENDLESS)), 1))
+    allowed = min(most, int(min(ceiling, ENDLESS)))
     if count > allowed:
         cause = "the store refuses requests" if allowed < most else "no more are allowed"
         count, why = allowed, f"{why}; {cause}: {allowed} at most"
@@ -247,7 +247,7 @@ def _ceiling(now_s: float, passed_s: float, fleet: Fleet, limits: Limits, *, pre
     """Let the ceiling fall or rise."""
     if pressed and now_s - past.halved_s >= limits.calm_s:
         present = min(fleet.ready, fleet.asked)
-        return replace(past, ceiling=max(min(past.ceiling, present) * BACK_OFF, 1.0), halved_s=now_s)
+        return replace(past, ceiling=max(present * BACK_OFF, 1.0), halved_s=now_s)
     if pressed or math.isinf(past.ceiling):
         return past
     risen = past.ceiling + limits.most * passed_s / max(limits.recovery_s, 1.0)

@@ -88,6 +88,7 @@ class TestSlowStart:
     def test_nobody_comes(self):
         """It waits for those that were asked for, and asks for no more while none of them comes."""
         assert replicas(self.PLENTY, Fleet(8, 0)) == 8
+        assert replicas(self.PLENTY, Fleet(30, 10)) == 30
 
     def test_time_between(self):
         """There is a time between two raises."""
@@ -104,6 +105,7 @@ class TestThrottling:
     def test_halved(self):
         """Many refusals halve the workers that are there, at once and although they are busy."""
         assert replicas(self.BUSY, throttled=1000) == 25
+        assert replicas(self.BUSY, Fleet(50, 20), throttled=1000) == 10
 
     def test_few_are_tolerated(self):
         """A refusal now and then is nobody's worry."""
@@ -155,6 +157,12 @@ class TestDown:
         counts, _ = follow([(Work(600, 50 * LIMITS.keep_s, 0, 0.0), 0)] * 200, asked=50)
 
         assert set(counts) == {50}
+
+    def test_a_queue_that_is_not(self):
+        """A fleet that would work its queue off in no time is lowered, however many units there are."""
+        counts, _ = follow([(Work(600, 3 * LIMITS.keep_s, 0, 0.0), 0)] * 20, asked=50)
+
+        assert counts[-1] == 3
 
     def test_a_pause(self):
         """A short pause in the work costs no worker."""
