@@ -100,9 +100,14 @@ reprocess run archive "$digest" --workers 1 --json
 def built(tmp_path_factory):
     """Two images from the same base and sources."""
     directory = tmp_path_factory.mktemp("image")
+    source = directory / "source"
+    for name in ("image", "reprocess"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("LICENSE", "README.md", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, source)
     for name in ("first.tar", "second.tar"):
-        command = [ROOT / "image" / "build", BASE, directory / name, "--name", "reprocess:test"]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHON": sys.executable})
+        command = [source / "image" / "build", BASE, directory / name, "--name", "reprocess:test"]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHON": sys.executable, "REVISION": "tested"})
     yield directory
     shutil.rmtree(directory)
 
