@@ -57,7 +57,8 @@ def drain(address: str, name: str, *, limit_s: float, security: Security | None 
     try:
         return asyncio.run(_drain(address, name, limit_s, security))
     except OSError as error:
-        return f"The scheduler at {address} does not answer ({error}): worker {name} has nothing to wait for."
+        why = str(error) or "nothing for five seconds"
+        return f"The scheduler at {address} does not answer ({why}): worker {name} has nothing to wait for."
     except Exception as error:
         return f"Worker {name} was not drained, and what it executes may run again elsewhere: {error!r}."
 
