@@ -119,12 +119,12 @@ def test_schedule(overlay):
 
 @everywhere
 def test_ends_that_are_final(overlay):
-    """A run that ended by itself is not started again; one whose store did not answer, or whose pod was lost, is."""
+    """A run that ended by itself stays ended; one whose store or cluster did not answer, or whose pod was lost, goes on."""
     from reprocess import cli_options
 
     codes = {name: value for name, value in vars(cli_options).items() if name.startswith("EXIT_")}
     ignore, fail = job_of(overlay_of(overlay))["spec"]["podFailurePolicy"]["rules"]
-    again = {"EXIT_STORAGE", "EXIT_INTERRUPTED"}
+    again = {"EXIT_STORAGE", "EXIT_CLUSTER", "EXIT_INTERRUPTED"}
     assert set(fail["onExitCodes"]["values"]) == {value for name, value in codes.items() if name not in again}
     assert ignore == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 

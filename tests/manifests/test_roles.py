@@ -23,6 +23,7 @@ ALLOWED = {
         ("batch", "jobs"): {"create", "get", "list", "delete"},
         ("", "pods"): {"get", "list"},
         ("", "pods/log"): {"get"},
+        ("", "events"): {"list"},
         ("", "podtemplates"): {"get"},
     },
 }
