@@ -15,8 +15,13 @@ from reprocess.reporting import campaign_metrics, metrics
 from tests.archive.test_debt import candidate, file_reason, measure
 from tests.manifests.rendering import ROOT, needs_kubectl, one
 
-AWAITED = {"reprocess_campaign_tier_workers"}
-"""Metrics that the program does not give yet."""
+AWAITED = {
+    "reprocess_campaign_queue",
+    "reprocess_campaign_running",
+    "reprocess_campaign_workers",
+    "reprocess_campaign_tier_workers",
+}
+"""Metrics that no run gives yet: nobody tells `Live.note` of queue and workers, and the last one is not there at all."""
 
 DASHBOARD = ROOT / "k8s" / "components" / "monitoring" / "dashboard.json"
 SUBJECTS = {
@@ -61,10 +66,6 @@ def given() -> dict[str, set[str]]:
         units={"published": 1},
         spent=Spent(money=1.0),
         forecast=forecast,
-        queue=1,
-        running=1,
-        workers=1,
-        epoch=1,
     )
     debt = measure([candidate(file_reason(), size=9)])
     text = campaign_metrics.exposition(standing) + metrics.exposition(debt, datetime(2026, 11, 3, tzinfo=UTC))

@@ -119,7 +119,7 @@ def test_schedule(overlay):
 
 @everywhere
 def test_ends_that_are_final(overlay):
-    """A run that ended by itself stays ended; one whose store or cluster did not answer, or whose pod was lost, goes on."""
+    """What ended by itself stays ended; where store or cluster did not answer, or a pod was lost, a run goes on."""
     from reprocess import cli_options
 
     codes = {name: value for name, value in vars(cli_options).items() if name.startswith("EXIT_")}
