@@ -21,7 +21,7 @@ AWAITED = {
     "reprocess_campaign_workers",
     "reprocess_campaign_tier_workers",
 }
-"""Metrics that no run gives yet: nobody tells `Live.note` of queue and workers, and the last one is not there at all."""
+"""Metrics that no run gives yet: nobody tells `Live.note` of queue and workers, and the last is not there at all."""
 
 DASHBOARD = ROOT / "k8s" / "components" / "monitoring" / "dashboard.json"
 SUBJECTS = {
