@@ -13,8 +13,11 @@ import pytest
 from distributed import Client, Security
 
 from reprocess.execution import certificates
+from reprocess.execution.dask import DaskExecutor
 from reprocess.execution.drain import drain
-from tests.execution import dask_processes
+from reprocess.execution.executor import up_to
+from tests.execution import dask_processes, functions
+from tests.execution.executor_contract import task
 
 LONG_S = 600.0
 PATIENCE_S = 60.0
@@ -144,6 +147,41 @@ class TestDrain:
             process.wait(timeout=PATIENCE_S)
 
         assert "has ended" in said
+
+
+class TestUnits:
+    """Units of an executor that allows one attempt: whoever is charged with a lost worker fails."""
+
+    def run(self, place, count, seconds, meanwhile):
+        """Run units, do something as soon as both workers have begun, and return outcomes and what was begun."""
+        path = place.directory / "units"
+        tasks = [task(f"u{number}", "note_and_sleep", (str(path), seconds)) for number in range(count)]
+        with DaskExecutor.connect(place.address) as executor, ThreadPoolExecutor() as pool:
+            outcomes = pool.submit(lambda: list(executor.run(functions.act, tasks, retry=up_to(1))))
+            wait_until(lambda: path.exists() and len(path.read_text().splitlines()) >= 2)
+            meanwhile()
+            return outcomes.result(timeout=PATIENCE_S), path.read_text().splitlines()
+
+    def test_drained(self, plain):
+        """A drain in the middle of a campaign costs not one execution."""
+        plain.start("stays", "goes")
+        outcomes, begun = self.run(plain, 8, 1.0, lambda: in_time(plain.address, "goes", limit_s=LONG_S))
+
+        assert [one.outcome_class for one in outcomes] == ["published"] * 8
+        assert len(begun) == 8
+
+    def test_cut(self, plain):
+        """A unit that is cut after the limit is executed again, and is not charged."""
+        plain.start("stays", "goes")
+
+        def cut():
+            in_time(plain.address, "goes", limit_s=0.5)
+            plain.workers["goes"].kill()
+
+        outcomes, begun = self.run(plain, 2, 5.0, cut)
+
+        assert [(one.outcome_class, one.attempt) for one in outcomes] == [("published", 1)] * 2
+        assert len(begun) == 3
 
 
 class TestInTime:
