@@ -1,4 +1,4 @@
-"""Cleaning an archive: remains and old versions by a retention rule, staging of campaigns that have ended.
+"""Cleaning an archive: remains and old versions by a retention rule, staging of ended campaigns, replaced partitions.
 
 Raw exposures are in other stores, which nothing here opens. What may go is decided in `publication.retention`, how it
 goes in `publication.removal`.
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from reprocess import errors
+from reprocess.archive import catalogue
 from reprocess.campaign import Archive, Progress
 from reprocess.publication import (
     assemble,
@@ -47,14 +48,14 @@ _GB = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """One thing that goes: a version or what is left of one, or the staging of a campaign.
+    """One thing that goes: a version or what is left of one, the staging of a campaign, partitions of the catalogue.
 
     Attributes
     ----------
     dataset : str
-        Empty for staging.
+        Empty for staging and partitions.
     name : str
-        The version, or the campaign.
+        The version, the campaign, or ``catalogue``.
     why : str
     files, size_bytes : int
         How much it is.
@@ -77,7 +78,7 @@ class Cleaned:
     versions : int
         Whole versions that were there.
     bytes_before : int
-        Bytes of products and staging that were there.
+        Bytes of products, staging and replaced partitions that were there.
     gone : list of Gone
     problems : list of str
         Datasets that were left alone because something is wrong with them.
@@ -170,6 +171,7 @@ def clean(
         if progress is not None:
             progress(number, None, dataset)
     _clean_staging(sweep, found)
+    _clean_catalogue(sweep, found)
     return found
 
 
@@ -252,6 +254,19 @@ def _clean_staging(sweep: _Sweep, found: Cleaned) -> None:
         found.gone.append(Gone("", campaign, "staging of a campaign that nobody works off", len(those), size))
 
 
+def _clean_catalogue(sweep: _Sweep, found: Cleaned) -> None:
+    """Remove the partitions that later scans have replaced; what a scan or a plan at work still reads is young."""
+    unused = catalogue.superseded(sweep.store)
+    found.bytes_before += sum(stamp.size for stamp in unused)
+    old = [stamp for stamp in unused if store_clock.moment(stamp.modified) <= sweep.rule.cutoff]
+    if not old:
+        return
+    if sweep.act:
+        catalogue.remove(sweep.store, old)
+    size = sum(stamp.size for stamp in old)
+    found.gone.append(Gone("", "catalogue", "what a later scan has replaced", len(old), size))
+
+
 def record(found: Cleaned) -> dict[str, Any]:
     """Put what a clean-up found into JSON values."""
     after = found.bytes_before - found.bytes_freed
@@ -272,7 +287,7 @@ def text(found: Cleaned) -> str:
     """Say what a clean-up found, by rule, and what storage costs before and after."""
     would = "gone" if found.acted else "would go"
     after = found.bytes_before - found.bytes_freed
-    lines = [f"{found.versions:,} versions, {size_text(found.bytes_before)} with all remains and staging"]
+    lines = [f"{found.versions:,} versions, {size_text(found.bytes_before)} with all remains, staging and old scans"]
     for why in sorted({each.why for each in found.gone}):
         those = [each for each in found.gone if each.why == why]
         files, size = sum(each.files for each in those), sum(each.size_bytes for each in those)

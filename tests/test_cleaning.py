@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reprocess import campaign, cleaning, coordinator, errors, verification, versions
+from reprocess.archive import catalogue
 from reprocess.publication import holds, incarnation, kept_plans, lease, publish
 from reprocess.publication import pointer as pointers
 from reprocess.settings import PriceSettings
@@ -23,6 +24,7 @@ def thrice():
         campaign.scan(archive)
         wanted = trips.target("first", f"\n[parameters.{step}]\nskip = true\n", options=trips.TINY)
         plans.append(trips.go(archive, wanted, created=created)[0])
+    catalogue.remove(archive.store, catalogue.superseded(archive.store))  # they have a test of their own
     return archive, plans
 
 
@@ -41,6 +43,10 @@ def clean(archive, **options):
 
 def rule_of(found):
     return {(each.dataset, each.name) for each in found.gone}
+
+
+def partitions(found):
+    return sum(each.files for each in found.gone if each.name == "catalogue")
 
 
 def old_versions(archive):
@@ -236,6 +242,19 @@ class TestRemains:
         assert ("", campaign_) in rule_of(clean(archive))
         assert not list(archive.store.list("staging/"))
         assert coordinator.run(archive, campaign_).closes
+
+    def test_old_scans(self, archive):
+        """Partitions of the catalogue that a later scan has replaced go when they are old; plans read as before."""
+        campaign.scan(archive)
+        old = {stamp.key for stamp in catalogue.superseded(archive.store)}
+        used = set(trips.objects(archive.store, "catalogue/")) - old
+        archive.store.put_if_absent("catalogue/objects/program=00001/old.parquet", b"rows")
+
+        assert not partitions(clean(archive, older_than_days=1.0))
+        assert partitions(clean(archive)) == len(old) + 1
+        assert set(trips.objects(archive.store, "catalogue/")) == used
+        found = campaign.scan(archive)
+        assert (found.new, found.changed) == (0, 0)
 
     def test_a_damaged_pointer(self, archive):
         """A dataset whose pointer cannot be read is left alone and named; others are cleaned."""

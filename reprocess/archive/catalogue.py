@@ -8,7 +8,7 @@ name, which is what lets a scan that was cut off go on where it ended.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from reprocess.archive import keys, partition
 from reprocess.archive.partition import Pointer
 from reprocess.exposure import CatalogueEntry
 from reprocess.formats import records
-from reprocess.storage.store import Store
+from reprocess.storage.store import Stamp, Store
 
-CURRENT = "catalogue/current.json"
+FOLDER = "catalogue/"
+CURRENT = FOLDER + "current.json"
 KIND, SCHEMA = "catalogue", 1
 OBJECTS, POINTERS = "objects", "pointers"
 BATCH_ROWS = 100_000  # more are slower: then all memory is fresh
@@ -215,19 +216,23 @@ def read_pointers(store: Store, part: Part) -> list[Pointer]:
     return partition.pointers_from_parquet(store.get(part.key).data, name=part.key)
 
 
-def remove_superseded(store: Store) -> int:
-    """Delete partitions that the present generation does not use; not while a scan or a plan is at work.
-
-    Returns
-    -------
-    int
-        How many were deleted.
-    """
+def superseded(store: Store) -> list[Stamp]:
+    """List the partitions that the present generation does not use, oldest and newest alike."""
     used = {part.key for parts in read_generation(store).parts.values() for part in parts.values()}
-    old = [stamp.key for stamp in store.list("catalogue/") if stamp.key.endswith(".parquet") and stamp.key not in used]
-    for key in old:
-        store.delete(key)
-    return len(old)
+    return [stamp for stamp in store.list(FOLDER) if stamp.key.endswith(".parquet") and stamp.key not in used]
+
+
+def remove(store: Store, superseded: Iterable[Stamp]) -> None:
+    """Delete partitions that nobody uses any more.
+
+    A scan at work may have seen one of them and want it back. The record is written once more afterwards, so such a
+    scan finds that another one was faster, and lists again.
+    """
+    for stamp in superseded:
+        store.delete(stamp.key)
+    base = read_generation(store)
+    while base.etag and not commit(store, base, base):
+        base = read_generation(store)
 
 
 def _payload(generation: Generation) -> dict[str, object]:

@@ -58,18 +58,34 @@ class TestCatalogue:
         assert datasets(archive) == [dataset(1), dataset(2)]
 
 
-class TestRemoveSuperseded:
-    """`catalogue.remove_superseded`."""
+class TestRemove:
+    """`catalogue.superseded` and `catalogue.remove`."""
 
     def test_keeps_what_is_used(self, raw, archive):
         """Old partitions go, and the catalogue reads as before."""
         fill(raw, [dataset(1)])
         scan.scan([raw], archive)
+        assert not catalogue.superseded(archive)
         fill(raw, [dataset(2)])
         scan.scan([raw], archive)
 
-        assert catalogue.remove_superseded(archive) == 1
+        old = catalogue.superseded(archive)
+        catalogue.remove(archive, old)
+
+        assert len(old) == 1
+        assert not catalogue.superseded(archive)
         assert datasets(archive) == [dataset(1), dataset(2)]
+
+    def test_a_scan_that_had_seen_it(self, raw, archive):
+        """A scan that began before must not commit a catalogue that names what is gone: it has to read again."""
+        fill(raw, [dataset(1)])
+        scan.scan([raw], archive)
+        base = catalogue.read_generation(archive)
+
+        catalogue.remove(archive, [])
+
+        assert not catalogue.commit(archive, base, base)
+        assert catalogue.read_generation(archive).parts == base.parts
 
 
 class TestOpenCatalogue:

@@ -52,7 +52,7 @@ TABLE = [
     (PUT, f"{ARCHIVE}/{CAMPAIGN}/differences/jw01_nrca1.json", {}, "worker driver operator"),
     (DELETE, f"{ARCHIVE}/{CAMPAIGN}/outcomes/1-0", {}, ""),
     (PUT, f"{ARCHIVE}/archive/catalogue/current.json", SWAP, "driver operator"),
-    (DELETE, f"{ARCHIVE}/archive/catalogue/objects/program=01/a.parquet", {}, ""),
+    (DELETE, f"{ARCHIVE}/archive/catalogue/objects/program=01/a.parquet", {}, "operator"),
     (DELETE, f"{ARCHIVE}/archive/catalogue/current.json", {}, ""),
     (PUT, f"{ARCHIVE}/archive/references/files/abc/x.fits", NEW, "driver operator"),
     (PUT, f"{ARCHIVE}/archive/references/prepared/abc/gain.zarr/zarr.json", {}, "worker driver operator"),

@@ -88,6 +88,7 @@ def trip(gates, opened, tmp_path_factory):
     found["steered"] = steer(operator, again)
     dataset = first.items[0].dataset
     found["got"] = versions.get(opened("reader"), dataset, tmp_path_factory.mktemp("got"))
+    campaign.scan(driver)
     leave(workers.url, dataset)
     found["cleaned"] = cleaning.clean(operator, keep=1, older_than_days=0.0, act=True, sleep=lambda _: None)
     found["verified"] = verification.verify(operator)
@@ -125,7 +126,7 @@ class TestTrip:
         assert trip["steered"].what == "moved"
         assert trip["night"].summary.closes
         assert len(trip["got"].paths) >= 4
-        assert {each.name for each in trip["cleaned"].gone} == {"never-1", "0123456789abcdef"}
+        assert {each.name for each in trip["cleaned"].gone} == {"never-1", "0123456789abcdef", "catalogue"}
         assert trip["cleaned"].problems == []
         assert trip["verified"].problems == []
 
