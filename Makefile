@@ -6,10 +6,10 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos verify parity browser lint types contracts check benchmark clean
+.PHONY: help setup demo test chaos verify parity browser lint types contracts check infra-check benchmark clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## The environment of the package, pinned by constraints.txt
 
@@ -62,6 +62,10 @@ contracts: $(VENV)/.ready ## The direction of imports
 	@$(RUN)/lint-imports
 
 check: lint types contracts ## lint, types and import contracts
+
+infra-check: $(VENV)/.ready ## The AWS templates: cfn-lint, and our tests of policies, buckets, machines and costs
+	@$(RUN)/cfn-lint infra/*.yaml
+	@$(RUN)/python -m pytest -q tests/infra
 
 benchmark: $(VENV)/.ready ## Timings, as ratios against the peers where there are some
 	@$(RUN)/python -m benchmarks
