@@ -6,7 +6,7 @@ back and no pointer is moved: those are requests of the store, which the benchma
 a process of its own on the same machine, Dask alone: a window of as many plain tasks of the same number.
 
 The scheduler has a process of its own, so that its share can be told apart; ``--local`` measures both in one process,
-as `DaskExecutor.local` has them. One worker does the nothing. Processor time is that of the kernel's account.
+as `DaskExecutor.local` has them. Two workers do the nothing. Processor time is that of the kernel's account.
 
 Taking up again is reading a plan and the ledger of all of its units, as `coordinator.run` does before it begins: from
 a store in memory or from S3, where AWS_ENDPOINT_URL names one.
@@ -44,6 +44,7 @@ from reprocess.storage import open_store
 from reprocess.storage.counting import CountingStore
 from reprocess.storage.store import Store
 
+_WORKERS = 2
 _WORKER_BYTES = 10**9
 _WINDOW = executors.LEAST_WINDOW
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -173,15 +174,16 @@ def _memory(pid: int) -> int:
 @contextlib.contextmanager
 def _executor(local: bool) -> Iterator[tuple[DaskExecutor, _Meter]]:
     if local:
-        with DaskExecutor.local(1, memory_limit_bytes=_WORKER_BYTES) as executor:
+        with DaskExecutor.local(_WORKERS, memory_limit_bytes=_WORKER_BYTES) as executor:
             yield executor, _Meter(0)
         return
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         scheduler, address = _scheduler(stack)
-        _start(stack, ["worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", directory])
+        for _ in range(_WORKERS):
+            _start(stack, ["worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", directory])
         executor = stack.enter_context(DaskExecutor.connect(address))
-        executor._client.wait_for_workers(1, timeout=60)
+        executor._client.wait_for_workers(_WORKERS, timeout=60)
         yield executor, _Meter(scheduler)
 
 
