@@ -490,7 +490,7 @@ class TestHelp:
         codes = {value for name, value in vars(cli_options).items() if name.startswith("EXIT_")}
         told = cli.main.epilog.partition("Exit codes:")[2]
 
-        assert codes == {1, 2, 3, 4, 5, 6, 70, 130}
+        assert codes == {1, 2, 3, 4, 5, 6, 7, 70, 130}
         assert {int(code) for code in re.findall(r"\b(\d+) ", told)} == {0, *codes}
 
 

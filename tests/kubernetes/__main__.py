@@ -32,7 +32,7 @@ def main() -> int:
                 print("[kubernetes] KUBECONFIG names no cluster, and none can be brought up here: nothing is tested")
                 return 0
             environment |= scratch.enter_context(bench())
-        line = [sys.executable, "-m", "pytest", "-ra", "--override-ini", "addopts=", "--import-mode=importlib"]
+        line = [sys.executable, "-m", "pytest", "-ra", "--override-ini", "addopts=", "-o", "junit_family=xunit1", "--import-mode=importlib"]
         return subprocess.run(
             [*line, *(sys.argv[1:] or ["tests/kubernetes"])], cwd=ROOT, env=environment, check=False
         ).returncode

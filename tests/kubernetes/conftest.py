@@ -120,7 +120,7 @@ def shared_bench(shared_relay: Relay, bucket: str) -> Iterator[Bench]:
     )
     made.apply()
     yield made
-    kubectl("delete", "namespace", made.namespace, "--wait=false", check=False)
+    kubectl("delete", "namespace", made.namespace, check=False, timeout_s=180)
 
 
 @pytest.fixture
