@@ -19,7 +19,7 @@ from distributed import Scheduler, Security, Status, Worker, rpc
 from distributed.protocol import pickle
 
 CONNECT_S = 5.0
-COLLECT_S = 5.0
+COLLECT_S = 1.0
 """How long the client may take to fetch a result; what it has not fetched then moves to another worker."""
 FAREWELL_S = 5.0
 POLL_S = 0.1
@@ -94,7 +94,7 @@ async def _finish(scheduler: Any, worker: str) -> None:  # noqa: ANN401
             # Without others to take its results, it goes on as if it had not been asked; then it is asked again. Where
             # the others are going too, there is no answer.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(COLLECT_S):
+                async with asyncio.timeout(FAREWELL_S):
                     await scheduler.retire_workers(workers=[worker], close_workers=False, remove=False)
         await asyncio.sleep(POLL_S)
 
