@@ -12,6 +12,7 @@ from benchmarks import (
     benchmark_coordinator,
     benchmark_exposure,
     benchmark_forecast,
+    benchmark_scaling,
     benchmark_scan,
     benchmark_staleness,
 )
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "forecast": benchmark_forecast.main,
     "coordinator": benchmark_coordinator.main,
     "cluster": benchmark_cluster.main,
+    "scaling": benchmark_scaling.main,
 }
 
 
