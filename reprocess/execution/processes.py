@@ -138,17 +138,23 @@ async def _work(address: str, options: dict[str, Any]) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    while not told.is_set():
-        try:
-            nanny = await Nanny(address, **options)
-        except (OSError, TimeoutError, RuntimeError) as error:
-            _LOG.warning("No scheduler at %s yet (%s); asking again.", address, type(error).__name__)
-        else:
-            await _first(told.wait(), nanny.finished(), _watch(nanny))
-            await nanny.close(timeout=CLOSE_S)
+    await _first(told.wait(), _serve_worker(address, options))
+
+
+async def _serve_worker(address: str, options: dict[str, Any]) -> None:
+    """Work for whoever is at the address, one scheduler after the other, until this is cancelled."""
+    while True:
+        async with contextlib.AsyncExitStack() as scratch:
+            try:
+                nanny = Nanny(address, **options)
+                scratch.push_async_callback(nanny.close, timeout=CLOSE_S)
+                await nanny
+                await _first(nanny.finished(), _watch(nanny))
+            except (OSError, TimeoutError, RuntimeError) as error:
+                _LOG.warning("No scheduler at %s yet (%s); asking again.", address, type(error).__name__)
         if DRAINED.exists():
-            await told.wait()
-        await _first(told.wait(), asyncio.sleep(AGAIN_S))
+            await asyncio.Event().wait()
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _first(*coroutines: object) -> None:

@@ -32,10 +32,9 @@ def main() -> int:
                 print("[kubernetes] KUBECONFIG names no cluster, and none can be brought up here: nothing is tested")
                 return 0
             environment |= scratch.enter_context(bench())
-        line = [sys.executable, "-m", "pytest", "-ra", "--override-ini", "addopts=", "-o", "junit_family=xunit1", "--import-mode=importlib"]
-        return subprocess.run(
-            [*line, *(sys.argv[1:] or ["tests/kubernetes"])], cwd=ROOT, env=environment, check=False
-        ).returncode
+        options = ["-ra", "-o", "addopts=", "-o", "junit_family=xunit1", "--import-mode=importlib"]
+        line = [sys.executable, "-m", "pytest", *options, *(sys.argv[1:] or ["tests/kubernetes"])]
+        return subprocess.run(line, cwd=ROOT, env=environment, check=False).returncode
 
 
 @contextlib.contextmanager

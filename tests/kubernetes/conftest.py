@@ -29,7 +29,7 @@ WANTED = {
     "REPROCESS_TEST_HOST": "names no address of this machine that pods reach",
     "AWS_ENDPOINT_URL": "names no object store",
 }
-OPTIONS = SimulationOptions(exposures=12, shape=(128, 128), groups=6, instruments=("NIRCAM",))
+OPTIONS = SimulationOptions(exposures=8, shape=(128, 128), groups=6, instruments=("NIRCAM",))
 _NUMBERS = itertools.count(1)
 
 

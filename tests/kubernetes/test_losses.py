@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +23,7 @@ AGAIN = "begins again"
 def begun(bench, relay, planned):
     """A run whose units take some seconds, with three workers at work."""
     cluster = planned()
-    relay.delay_s = 0.2
+    relay.delay_s = 0.1
     run = bench.submit(cluster.url, cluster.plan.digest)
     workers = run.until_busy(3)
     return cluster, run, workers
@@ -82,6 +86,30 @@ class TestDriver:
 
         check(cluster, run)
         assert len(bench.drivers(run.job)) == 2
+
+
+class TestServer:
+    @pytest.fixture
+    def api_server(self):
+        """The process of the API server, where it is one of this machine."""
+        if "KUBE_BENCH_DIR" not in os.environ:
+            pytest.skip("the API server is none of this machine's processes: it cannot be stopped for a while")
+        found = subprocess.run(["pgrep", "-f", "kube-apiserver"], capture_output=True, text=True, check=True)
+        place = os.environ["KUBE_BENCH_DIR"]
+        (pid,) = [int(one) for one in found.stdout.split() if place in Path(f"/proc/{one}/cmdline").read_text()]
+        yield pid
+        os.kill(pid, signal.SIGCONT)
+
+    def test_out_of_reach_for_a_while(self, bench, relay, begun, api_server):
+        """A run goes on without the API server, and says that it does not answer; afterwards nothing is left."""
+        cluster, run, _ = begun
+        os.kill(api_server, signal.SIGSTOP)
+        time.sleep(30)
+        os.kill(api_server, signal.SIGCONT)
+
+        check(cluster, run)
+        assert "did not answer" in bench.log(run.job)
+        until(lambda: not [name for name in bench.made_by(run.job) if "pods/" not in name], 60, "what is left behind")
 
 
 class TestStore:
