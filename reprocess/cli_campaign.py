@@ -16,6 +16,7 @@ from reprocess.cli_options import (
     EXIT_DAMAGE,
     EXIT_FAILURES,
     EXIT_PAUSED,
+    EXIT_STORAGE,
     archive_argument,
     everywhere,
     json_flag,
@@ -271,7 +272,8 @@ def _busy() -> Iterator[None]:
         yield
     except errors.LeaseHeld as error:
         click.echo(f"reprocess: {error}", err=True)
-        sys.exit(EXIT_BUSY)
+        # Nobody may be at work after a silence of the store: that is for another try, at once.
+        sys.exit(EXIT_STORAGE if isinstance(error, errors.LeaseLapsed) else EXIT_BUSY)
 
 
 @contextmanager

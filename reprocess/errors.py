@@ -221,6 +221,12 @@ class ClusterUnavailable(ClusterError):
     temporary = True
 
 
+class LeaseLapsed(LeaseHeld):
+    """The store did not answer for so long that another coordinator may have taken over; perhaps none has."""
+
+    temporary = True
+
+
 class DeliveryError(ReprocessError):
     """A receiver of events did not take a message."""
 

@@ -93,7 +93,7 @@ class Lease:
         """
         if self.is_lost:
             by = self._taken or f"nobody, after {self._record.silence_s:.0f} s in which the store did not answer"
-            raise errors.LeaseHeld(
+            raise (errors.LeaseHeld if self._taken else errors.LeaseLapsed)(
                 f"This coordinator of campaign {self._campaign} has lost its lease; it was taken by {by}. What was "
                 "done so far is kept: run the plan again when that one has ended."
             )

@@ -75,6 +75,7 @@ class Bench:
     target: str = ""
     namespace: str = NAMESPACE
     changed: dict[str, str] = field(default_factory=dict)
+    retries: int = 2
 
     def documents(self) -> list[Document]:
         """What is applied."""
@@ -91,7 +92,7 @@ class Bench:
             if document["kind"] == "CronJob":
                 document["spec"]["suspend"] = True
                 # Old servers know no podFailurePolicy, and try what cannot succeed so often.
-                document["spec"]["jobTemplate"]["spec"]["backoffLimit"] = 2
+                document["spec"]["jobTemplate"]["spec"]["backoffLimit"] = self.retries
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",

@@ -118,9 +118,10 @@ def shared_bench(shared_relay: Relay, bucket: str) -> Iterator[Bench]:
         credentials={name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
         target=trips.simulated(OPTIONS).get("targets/first.toml").data.decode(),
     )
+    kubectl("delete", "namespace", made.namespace, "--ignore-not-found", timeout_s=300)
     made.apply()
     yield made
-    kubectl("delete", "namespace", made.namespace, check=False, timeout_s=180)
+    kubectl("delete", "namespace", made.namespace, "--wait=false", check=False)
 
 
 @pytest.fixture
@@ -128,5 +129,6 @@ def bench(shared_bench: Bench) -> Iterator[Bench]:
     """The same, as it was before each test, and without Jobs after it."""
     yield shared_bench
     shared_bench.kubectl("delete", "jobs", "--all", "--wait=false", check=False)
-    if shared_bench.changed:
+    if shared_bench.changed or shared_bench.retries != Bench.retries:
+        shared_bench.retries = Bench.retries
         shared_bench.apply()
