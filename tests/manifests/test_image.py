@@ -51,6 +51,7 @@ class TestRecipe:
         assert found["WorkingDir"] == "/tmp"
         assert "XDG_CACHE_HOME=/var/cache/reprocess" in found["Env"]
         assert found["Env"][0].startswith("PATH=/opt/reprocess/bin:")
+        assert found["Labels"]["org.opencontainers.image.version"] == __version__
 
     @needs_kubectl
     def test_pods_run_it_as_it_is(self):
