@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprocess import campaign, units, worker
+from reprocess.execution.executor import Amount
 from reprocess.exposure import Outcome
 from reprocess.planning import pilot
 from reprocess.units import Past
@@ -133,3 +134,31 @@ class TestTier:
     def test_without_a_past(self):
         """What never ran begins at the bottom."""
         assert Past({}, 3).tier(samples.item("a"), "a") == 0
+
+
+class TestExpected:
+    """`expected`."""
+
+    @pytest.mark.parametrize("which", ["planned", "tall"])
+    def test_the_sum_of_the_tasks(self, which, request):
+        """What is expected is what the tasks come to, tier by tier; preparations come besides."""
+        archive, made = request.getfixturevalue(which)
+        first = made.items[0]
+        past = Past({units.last_unit(first): ended(units.last_unit(first), 1)}, 1)
+        given_out = [task for task in units.tasks(archive, made, made.items, past) if task.dataset]
+
+        expected = units.expected(made, made.items, past)
+
+        for tier in (0, 1):
+            some = [task for task in given_out if task.tier == tier]
+            found = expected.get(tier, Amount())
+            assert found.units == len(some)
+            assert found.seconds == pytest.approx(sum(task.expected_s for task in some))
+        assert all(task.expected_s > 0 for task in given_out)
+
+    def test_as_the_plan_was_forecast(self, planned):
+        """All exposures of a plan are expected to take what it was forecast to take."""
+        _, made = planned
+        (amount,) = units.expected(made, made.items, Past({}, 0)).values()
+
+        assert amount.seconds == pytest.approx(3600 * made.forecast.core_hours.expected)
