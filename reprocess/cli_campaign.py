@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,8 +30,8 @@ from reprocess.cli_options import (
 
 if TYPE_CHECKING:
     from reprocess.campaign import Archive
-    from reprocess.exposure import Outcome
     from reprocess.planning.plan import Plan
+    from reprocess.reporting.campaign_metrics import Live
     from reprocess.reporting.report import Summary
     from reprocess.steering import Retrial
     from reprocess.sweep import Sweep
@@ -67,6 +68,12 @@ _limits = (
     click.option("--max-hours", type=click.FloatRange(min=0.0, min_open=True), help="Stop after so many hours."),
     click.option("--max-exposures", type=click.IntRange(min=1), metavar="N", help="Work on so many exposures at most."),
 )
+_metrics_port = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve Prometheus metrics here; 0: a free port.",
+)
 _digest = click.argument("digest", metavar="DIGEST")
 _why = click.option("--why", default="", help="Kept with it, and shown to whoever looks.")
 
@@ -78,7 +85,7 @@ _why = click.option("--why", default="", help="Kept with it, and shown to whoeve
 @with_all(_limits)
 @click.option("--approve", is_flag=True, help="Stop after the pilot, until `reprocess approve`.")
 @click.option("--release", default="", metavar="NAME", help="Show readers all versions together, under this name.")
-@click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve Prometheus metrics here.")
+@_metrics_port
 @json_flag
 @with_all(everywhere)
 @click.pass_context
@@ -91,7 +98,7 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **rest:
     Of a plan of twenty exposures or more a few of each kind run first; readers see nothing of them before they all have
     ended well. A version that differs by more than the target's budget allows is held back.
 
-    --metrics-port serves this machine only, or the pod's network in a driver; 0 takes a free port and says which.
+    --metrics-port serves this machine only, or the pod's network in a driver.
 
     Exits with 1 if exposures failed, 4 if the sum does not close, 5 if the campaign is paused or waits for approval, 6
     if another coordinator works on it.
@@ -105,16 +112,11 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **rest:
     made = campaign.find_plan(opened, digest)
     with (
         _busy(),
-        _metrics(opened, made, port) as count,
+        _metrics(opened, made, port=port) as metrics,
         terminal.live_run(opened.settings.prices, made.forecast, enabled=not as_json) as live,
     ):
-
-        def observe(outcome: Outcome) -> None:
-            count(outcome)
-            if live is not None:
-                live.observe(outcome)
-
-        summary = coordinator.run(opened, digest, progress=live, observe=observe, wish=wish)
+        observe = None if live is None else live.observe
+        summary = coordinator.run(opened, digest, progress=live, observe=observe, metrics=metrics, wish=wish)
     show(terminal.summary_record(summary), as_json, lambda _: terminal.summary_text(summary))
     courier.after_run(opened.store, transport_of(opened))
     sys.exit(exit_code(summary))
@@ -125,6 +127,7 @@ def run(ctx: click.Context, /, archive: str, digest: str, as_json: bool, **rest:
 @click.option("--target", required=True, type=click.Path(dir_okay=False), help="TOML file: what to aim at.")
 @with_all(cluster)
 @with_all(_limits)
+@_metrics_port
 @json_flag
 @with_all(everywhere)
 @click.pass_context
@@ -141,12 +144,12 @@ def sweep(ctx: click.Context, /, archive: str, target: str, as_json: bool, **res
     from reprocess.cli_events import transport_of
     from reprocess.delivery import courier
 
-    wish = _wish(rest)
+    wish, port = _wish(rest), rest.pop("metrics_port")
     opened = open_archive(ctx, archive, **rest)
     wanted = target_of(ctx, target)
     with _busy(), terminal.live_run(opened.settings.prices, enabled=not as_json) as live:
-        observe = None if live is None else live.observe
-        done = sweeping.sweep(opened, wanted, wish=wish, progress=live, observe=observe)
+        observe, served = None if live is None else live.observe, partial(_metrics, opened, port=port)
+        done = sweeping.sweep(opened, wanted, wish=wish, progress=live, observe=observe, metrics=served)
     show(_sweep_record(done), as_json, lambda _: _sweep_text(done))
     courier.after_run(opened.store, transport_of(opened))
     sys.exit(exit_code(done.summary))
@@ -277,13 +280,13 @@ def _busy() -> Iterator[None]:
 
 
 @contextmanager
-def _metrics(archive: Archive, made: Plan, port: int | None) -> Iterator[Callable[[Outcome], None]]:
-    """Serve what the campaign comes to while a block runs, if a port is given; yields what counts an outcome."""
+def _metrics(archive: Archive, made: Plan, *, port: int | None) -> Iterator[Live | None]:
+    """Serve what the campaign comes to while a block runs, if a port is given; yields what has to be told."""
     from reprocess.publication import ledger
     from reprocess.reporting import campaign_metrics
 
     if port is None:
-        yield lambda _: None
+        yield None
         return
     before = ledger.read(archive.store, made.digest[:16])
     live = campaign_metrics.Live(made, before.values(), archive.settings.prices)
@@ -291,7 +294,7 @@ def _metrics(archive: Archive, made: Plan, port: int | None) -> Iterator[Callabl
     address = "0.0.0.0" if archive.settings.execution.cluster else "127.0.0.1"
     with live.served(port, address) as chosen:
         click.echo(f"Metrics: http://{address}:{chosen}/metrics", err=True)
-        yield live.update
+        yield live
 
 
 def _because(why: str) -> str:

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from reprocess import __version__, closing, errors, logs, redaction, units, worker, workplace
@@ -38,6 +38,7 @@ from reprocess.publication.control import Control
 from reprocess.publication.holds import Hold
 from reprocess.publication.lease import Lease
 from reprocess.publication.refusals import Refusal
+from reprocess.reporting.campaign_metrics import Live
 from reprocess.reporting.ending import RUNNING, Ending
 from reprocess.reporting.report import Summary
 from reprocess.showing import AT_ONCE, Showing, gated
@@ -87,6 +88,7 @@ def run(
     executor: Executor | None = None,
     progress: Progress | None = None,
     observe: Callable[[Outcome], None] | None = None,
+    metrics: Live | None = None,
     wish: Wish = Wish(),
 ) -> Summary:
     """Do what a plan says: work off its units, move pointers, write the report.
@@ -98,6 +100,8 @@ def run(
     progress : callable, optional
     observe : callable, optional
         Called with each outcome as it is noted.
+    metrics : Live, optional
+        Told of each outcome, and whom to ask about workers.
     wish : Wish
 
     Raises
@@ -123,7 +127,7 @@ def run(
     if end is None and _waiting(archive, made, before):
         with logs.fields(campaign=campaign), _lease(archive, made).kept() as lease:
             # Whoever held it before has perhaps done some of the work.
-            run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe)
+            run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe, metrics)
             try:
                 end = run.work(executor)
             except (errors.ClusterError, errors.WorkerLost) as error:  # what its operators can do about it
@@ -213,6 +217,7 @@ class _Run:
     before: Mapping[str, Outcome]
     progress: Progress | None
     observe: Callable[[Outcome], None] | None
+    metrics: Live | None
     control: Control = field(default_factory=Control)
     end: Ending | None = None
     _looked: float = 0.0
@@ -247,11 +252,10 @@ class _Run:
             last = [one for one in self.before.values() if one.dataset in self.items and self._decides(one)]
             events.catch_up(store, self.made, last, epoch=self.book.epoch)
             try:
-                with (
-                    nullcontext(executor)
-                    if executor
-                    else workplace.open_executor(self.archive.settings) as self.executor
-                ):
+                with ExitStack() as stack:
+                    self.executor = executor or stack.enter_context(workplace.open_executor(self.archive.settings))
+                    if self.metrics is not None:
+                        stack.enter_context(self.metrics.attending(self.executor.load, epoch=self.book.epoch))
                     self._phases()
             finally:
                 self._reader.shutdown(wait=False, cancel_futures=True)
@@ -390,6 +394,8 @@ class _Run:
         self.book.append(outcome)
         with logs.fields(dataset=outcome.dataset, attempt=outcome.attempt):
             _LOG.info("%s: %s %s", outcome.unit, outcome.outcome_class, outcome.message)
+        if self.metrics is not None:
+            self.metrics.update(outcome)
         if self.observe is not None:
             self.observe(outcome)
 

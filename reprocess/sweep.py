@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 
 from reprocess import campaign, coordinator, errors
@@ -23,6 +24,7 @@ from reprocess.formats import records
 from reprocess.planning.plan import Item, Plan
 from reprocess.publication import lease as leases
 from reprocess.publication import ledger, publish
+from reprocess.reporting.campaign_metrics import Live
 from reprocess.reporting.report import Summary
 from reprocess.target import Target
 
@@ -30,6 +32,8 @@ KIND, SCHEMA = "sweep", 1
 PREFIX = "sweeps/"
 DUE_S = 5 * 86400.0
 """When the first products of a new exposure are due."""
+
+Metrics = Callable[[Plan], AbstractContextManager[Live | None]]
 
 _LEASE = "sweep"
 _AT_ONCE = 16
@@ -78,6 +82,7 @@ def sweep(
     wish: Wish,
     progress: Progress | None = None,
     observe: Callable[[Outcome], None] | None = None,
+    metrics: Metrics = lambda _: nullcontext(),
 ) -> Sweep:
     """Scan an archive, plan what is stale, and run the plan; the nearest deadline and the oldest debt first.
 
@@ -89,6 +94,8 @@ def sweep(
         Limits of this night; a sweep never waits for approval.
     progress, observe : callable, optional
         See `coordinator.run`.
+    metrics : callable
+        Serves what the campaign of a plan comes to, while a block runs.
 
     Raises
     ------
@@ -102,9 +109,9 @@ def sweep(
         held.check()
         arrivals = _arrivals(archive, made)
         first = order(made.items, arrivals, next(iter(debt.history(archive.store, 1)), None))
-        summary = coordinator.run(
-            archive, made.digest, progress=progress, observe=observe, wish=replace(wish, approve=False, first=first)
-        )
+        wish = replace(wish, approve=False, first=first)
+        with metrics(made) as live:
+            summary = coordinator.run(archive, made.digest, progress=progress, observe=observe, metrics=live, wish=wish)
         outcomes = ledger.read(archive.store, made.digest[:16])
         told = clock(arrivals, outcomes.values(), now=_now())
         _keep(archive, made, summary, told)

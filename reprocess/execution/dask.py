@@ -13,6 +13,7 @@ import contextlib
 import functools
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,
     Function,
+    Load,
     Priority,
     Retry,
     Stop,
@@ -196,6 +198,16 @@ class DaskExecutor(Executor):
             str(worker["name"]): Hand(tier_of(worker["resources"]), now - since[address] if address in since else None)
             for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items()
         }
+
+    def load(self) -> Load:
+        """See `Executor.load`."""
+        work, hands = self.work()[0].values(), self.crew().values()
+        return Load(
+            sum(one.queued for one in work),
+            sum(one.running for one in work),
+            Counter(hand.tier for hand in hands if hand.busy_s is not None),
+            Counter(hand.tier for hand in hands if hand.busy_s is None),
+        )
 
     def abandon(self, error: errors.ReprocessError) -> None:
         """Have the run that is under way end with this error; may be called from any thread."""

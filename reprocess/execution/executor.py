@@ -73,6 +73,24 @@ class Amount:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an executor has to do at one moment, and with whom.
+
+    Attributes
+    ----------
+    queued, running : int
+        Units that wait, those that will still be given included, and units that run.
+    busy, idle : mapping of tier to int
+        Workers that execute something, and workers that do not.
+    """
+
+    queued: int
+    running: int
+    busy: Mapping[int, int]
+    idle: Mapping[int, int]
+
+
 Function = Callable[[Task], Outcome]
 Retry = Callable[[Task, Outcome], Again | None]
 Stop = Callable[[], bool]
@@ -211,6 +229,10 @@ class Executor(abc.ABC):
         hours_left : callable
             Says how long the run may take from now on, None for as long as it likes; asked from another thread.
         """
+
+    def load(self) -> Load | None:
+        """Say what there is to do and who is there; None where nobody counts. May be asked from any thread."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - an executor without processes has nothing to close
         """Stop every process that this executor started."""

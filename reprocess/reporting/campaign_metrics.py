@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reprocess import errors
+from reprocess.execution.executor import Load
 from reprocess.exposure import Outcome
 from reprocess.planning.forecast import Forecast, Interval
 from reprocess.planning.plan import Plan
@@ -48,8 +49,10 @@ class Standing:
     retries : int
         Attempts beyond the first of each unit.
     forecast : Forecast or None
-    queue, running, workers, epoch : int or None
-        Units that wait and that run, workers, and the epoch of the lease; None where nobody is at work.
+    load : Load or None
+        What there is to do, and who is there; None where nobody is at work.
+    epoch : int or None
+        Of the lease; None where nobody is at work.
     last : float
         When a unit ended last, Unix time by the clock of its worker; 0 if none has.
     """
@@ -62,9 +65,7 @@ class Standing:
     cpu_seconds: float = 0.0
     retries: int = 0
     forecast: Forecast | None = None
-    queue: int | None = None
-    running: int | None = None
-    workers: int | None = None
+    load: Load | None = None
     epoch: int | None = None
     last: float = 0.0
 
@@ -111,6 +112,7 @@ class Live:
         self._open = {dataset: name for dataset, name in ends.items() if name not in _DONE}
         self._waiting = {each.unit for each in every if each.outcome_class == _WAITS}
         self._terminal = ledger.terminal_classes()
+        self._look: Callable[[], Load | None] = _nobody
 
     def update(self, outcome: Outcome) -> None:
         """Count a unit that has ended."""
@@ -134,16 +136,34 @@ class Live:
             self._open[outcome.dataset] = outcome.outcome_class
         return _moved(classes, was, outcome.outcome_class)
 
-    def note(self, *, queue: int, running: int, workers: int, epoch: int) -> None:
-        """Take down who is at work on what."""
+    @contextmanager
+    def attending(self, look: Callable[[], Load | None], *, epoch: int) -> Iterator[None]:
+        """Know, while a block runs, whom to ask what there is to do and who is there.
+
+        Parameters
+        ----------
+        look : callable
+            See `Executor.load`; asked at each scrape.
+        epoch : int
+            Of the coordinator's lease.
+        """
         with self._guard:
-            self._standing = replace(self._standing, queue=queue, running=running, workers=workers, epoch=epoch)
+            self._look, self._standing = look, replace(self._standing, epoch=epoch)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._look, self._standing = _nobody, replace(self._standing, epoch=None)
 
     @property
     def standing(self) -> Standing:
         """How far the campaign is now."""
         with self._guard:
-            return self._standing
+            now, look = self._standing, self._look
+        try:
+            return replace(now, load=look())
+        except (OSError, RuntimeError):  # the scheduler has just gone: its workers are not known
+            return now
 
     @contextmanager
     def served(self, port: int, address: str = "127.0.0.1") -> Iterator[int]:
@@ -170,6 +190,10 @@ class Live:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def _nobody() -> None:
+    """Answer for an executor that is not there."""
 
 
 def _with(before: Standing, outcomes: Iterable[Outcome], prices: PriceSettings) -> Standing:
@@ -232,15 +256,25 @@ def _progress(found: Standing) -> Iterator[Metric]:
     yield _gauge(found, "pending", "Candidates that have not ended yet.", max(pending, 0))
     yield _by_class(found, "ended", "Candidates that have ended, by their class.", found.classes)
     yield _by_class(found, "units", "Units of work that have ended, by their class.", found.units, counter=True)
-    for name, text, value in (
-        ("queue", "Units of work that wait.", found.queue),
-        ("running", "Units of work that workers are executing.", found.running),
-        ("workers", "Slots of workers.", found.workers),
-        ("lease_epoch", "Epoch of the coordinator's lease.", found.epoch),
-    ):
-        if value is not None:
-            yield _gauge(found, name, text, value)
+    if found.load is not None:
+        yield from _load(found, found.load)
+    if found.epoch is not None:
+        yield _gauge(found, "lease_epoch", "Epoch of the coordinator's lease.", found.epoch)
     yield _gauge(found, "last_unit_timestamp_seconds", "When a unit ended last, Unix time; 0: none.", found.last)
+
+
+def _load(found: Standing, load: Load) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    yield _gauge(found, "queue", "Units of work that wait.", load.queued)
+    yield _gauge(found, "running", "Units of work that workers are executing.", load.running)
+    yield _gauge(found, "workers", "Workers.", sum(load.busy.values()) + sum(load.idle.values()))
+    name, text = "reprocess_campaign_tier_workers", "Workers, by memory tier and by whether they execute something."
+    family = GaugeMetricFamily(name, text, labels=("campaign", "tier", "state"))
+    for state, counts in (("busy", load.busy), ("idle", load.idle)):
+        for tier, count in sorted(counts.items()):
+            family.add_metric((found.campaign, str(tier), state), count)
+    yield family
 
 
 def _effort(found: Standing) -> Iterator[Metric]:

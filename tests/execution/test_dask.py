@@ -50,6 +50,18 @@ class TestDaskExecutor(ExecutorContract):
         assert outcomes["lock"].outcome_class == "own-error"
         assert outcomes["ok"].outcome_class == outcomes["fine"].outcome_class == "published"
 
+    def test_the_load(self, shared):
+        """While a run is under way, units that wait and run and workers that are busy can be asked for."""
+        ended = shared.run(functions.act, [task(f"u{i}", "sleep", 0.3) for i in range(6)])
+        next(ended)
+
+        load = shared.load()
+        assert load.queued + load.running <= 5
+        assert load.running == load.busy.get(0, 0) >= 1
+        assert load.busy.get(0, 0) + load.idle.get(0, 0) == 2
+        assert len(list(ended)) == 5
+        assert shared.load().queued == 0
+
     def test_the_worker_is_named(self, shared):
         """An outcome tells its worker by name, never by address."""
         (outcome,) = shared.run(functions.act, [task("u")])

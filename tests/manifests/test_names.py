@@ -37,6 +37,8 @@ def test_driver(overlay):
         "/etc/reprocess/target/target.toml",
         "--cluster",
         "kubernetes",
+        "--metrics-port",
+        "9090",
     ]
     paths = {
         "NAMESPACE": "metadata.namespace",

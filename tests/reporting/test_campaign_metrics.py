@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reprocess import errors
+from reprocess.execution.executor import Load
 from reprocess.planning.forecast import NOTHING, Forecast, Interval
 from reprocess.publication import ledger
 from reprocess.reporting import campaign_metrics
@@ -142,20 +143,40 @@ def test_threads():
     assert counted.standing.units["published"] == counted.standing.classes["published"] == 400
 
 
+def scraped(url):
+    with urllib.request.urlopen(url) as answer:
+        return samples(answer.read().decode())
+
+
+def _gone():
+    raise OSError("closed")
+
+
 class TestServed:
     def test_while_it_runs(self):
         """Each scrape has what was counted last; afterwards nobody answers."""
         counted = live()
         with counted.served(0) as port:
             url = f"http://127.0.0.1:{port}/metrics"
-            counted.note(queue=7, running=2, workers=2, epoch=4)
             counted.update(ended("a"))
-            with urllib.request.urlopen(url) as answer:
-                told = samples(answer.read().decode())
+            with counted.attending(lambda: Load(7, 2, {0: 1, 1: 1}, {0: 3}), epoch=4):
+                told = scraped(url)
+            after = scraped(url)
         assert told["ended", ("class", "published")] == 1
-        assert [told[(name,)] for name in ("queue", "running", "workers", "lease_epoch")] == [7, 2, 2, 4]
+        assert [told[(name,)] for name in ("queue", "running", "workers", "lease_epoch")] == [7, 2, 5, 4]
+        assert told["tier_workers", ("state", "busy"), ("tier", "1")] == 1
+        assert told["tier_workers", ("state", "idle"), ("tier", "0")] == 3
+        assert ("queue",) not in after
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(url)
+
+    def test_a_scheduler_that_has_gone(self):
+        """A scrape in the moment in which nobody can be asked tells the rest."""
+        counted = live()
+        with counted.served(0) as port, counted.attending(_gone, epoch=4):
+            told = scraped(f"http://127.0.0.1:{port}/metrics")
+        assert told[("lease_epoch",)] == 4
+        assert ("queue",) not in told
 
     def test_only_this_machine(self):
         """Without another address nobody else is served."""
