@@ -59,6 +59,11 @@ class Relay:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        open_still = asyncio.all_tasks(self._loop)
+        for task in open_still:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*open_still, return_exceptions=True))
+        self._loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._cut:

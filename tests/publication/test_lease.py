@@ -125,7 +125,7 @@ class TestLease:
         held = candidate(store, clock).look()
         clock.now = SILENCE
 
-        with pytest.raises(errors.LeaseHeld, match="did not answer"):
+        with pytest.raises(errors.LeaseLapsed, match="did not answer"):
             held.renew()
 
     @pytest.mark.parametrize("after", [False, True])
