@@ -120,12 +120,10 @@ def _drivers(namespace: Namespace, submitted: Submitted) -> list[Document]:
 
 def _end(job: Document) -> str:
     """Say how a Job has ended; empty while it goes on."""
-    name = job["metadata"]["name"]
-    for condition in job.get("status", {}).get("conditions") or []:
-        if condition.get("status") == "True" and condition["type"] in ("Complete", "Failed"):
-            why = f": {condition['message']}" if condition.get("message") else ""
-            return f"Job {name} has {'ended well' if condition['type'] == 'Complete' else 'failed'}{why}"
-    return ""
+    how = manifests.end(job)
+    why = next((one.get("message") for one in job.get("status", {}).get("conditions") or [] if one["type"] == how), "")
+    words = {"Complete": "has ended well", "Failed": "has failed"}
+    return f"Job {job['metadata']['name']} {words[how]}{f': {why}' if why else ''}" if how else ""
 
 
 def _exit_code(found: Sequence[Document]) -> int:

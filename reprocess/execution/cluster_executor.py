@@ -66,6 +66,7 @@ class ClusterExecutor(DaskExecutor):
             scratch.callback(namespace.close)
             made = RunCluster(namespace, find_run(namespace, place.job, cost=place.cost), len(place.limits))
             scratch.callback(made.remove)
+            made.tidy()
             directory = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="reprocess-")))
             certificates.write(made.make(place.address), directory)
             scratch.enter_context(processes.scheduler(manifests.PORT, directory))

@@ -22,6 +22,8 @@ WORKER_FILES = ("ca.pem", "worker.pem", "worker.key")
 """Of the run's certificates, what workers see."""
 RUN, TIER, CAMPAIGN, COST = "reprocess/run", "reprocess/tier", "reprocess/campaign", "reprocess/cost"
 COMPONENT = "app.kubernetes.io/component"
+ALL_WORKERS = f"app.kubernetes.io/name=reprocess,{COMPONENT}=worker"
+"""Selector of what belongs to the workers of any run."""
 SWEEP = "reprocess-sweep"
 """The CronJob whose template all driver Jobs are made from."""
 _COMMON = {"app.kubernetes.io/name": "reprocess", "app.kubernetes.io/part-of": "reprocess"}
@@ -58,6 +60,13 @@ class Run:
     def deployment(self, tier: int) -> str:
         """Name of the Deployment of a tier."""
         return f"{self.name}-worker-{tier}"
+
+
+def end(job: Document) -> str:
+    """Return how a Job has ended, ``Complete`` or ``Failed``; empty while it goes on."""
+    conditions = job.get("status", {}).get("conditions") or []
+    found = (one["type"] for one in conditions if one.get("status") == "True")
+    return next((kind for kind in found if kind in ("Complete", "Failed")), "")
 
 
 def template_name(tier: int) -> str:

@@ -62,6 +62,15 @@ class RunCluster:
             self.asked[tier] = int(made["spec"].get("replicas", 0))
         return manifests.files_of(known)
 
+    def tidy(self) -> None:
+        """Delete the workers of runs that are over: a driver that is killed for good can leave some behind."""
+        for found in patiently(self._namespace.list, cluster.DEPLOYMENTS, selector=manifests.ALL_WORKERS):
+            name, run = found["metadata"]["name"], found["metadata"]["labels"].get(manifests.RUN, "")
+            job = patiently(self._namespace.get, cluster.JOBS, run) if run else None
+            if run != self.run.name and (job is None or manifests.end(job)):
+                _LOG.warning("Run %s is over, and has left workers behind: Deployment %s is deleted.", run, name)
+                self._try(self._namespace.delete, cluster.DEPLOYMENTS, name)
+
     def _template(self, tier: int) -> Document:
         name = manifests.template_name(tier)
         found: Document | None = patiently(self._namespace.get, cluster.POD_TEMPLATES, name)

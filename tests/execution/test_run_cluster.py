@@ -74,3 +74,24 @@ class TestRemove:
         run.remove()
 
         assert caplog.text.count(f"kubectl delete job {JOB}") == 3
+
+
+class TestTidy:
+    def left(self, toys, job: str, *conditions: dict) -> None:
+        """The workers of another run."""
+        toys.create(cluster.JOBS, {"metadata": {"name": job}, "status": {"conditions": list(conditions)}})
+        RunCluster(toys, find_run(toys, job), 1).make("10.0.0.9")
+
+    def test_runs_that_are_over(self, toys):
+        """Workers of a run that has ended, or whose Job is gone, are deleted; those of others are left alone."""
+        self.left(toys, "failed", {"type": "Failed", "status": "True"})
+        self.left(toys, "gone")
+        toys.delete(cluster.JOBS, "gone")
+        self.left(toys, "at-work")
+        self.left(toys, "about-to-fail", {"type": "Failed", "status": "False"})
+        run = made(toys)
+        run.make("10.0.0.1")
+        run.tidy()
+
+        kept = {name.partition("-worker-")[0] for name in toys.kept[cluster.DEPLOYMENTS]}
+        assert kept == {"at-work", "about-to-fail", JOB}

@@ -99,7 +99,7 @@ class TestServer:
             pytest.skip("the API server is none of this machine's processes: it cannot be stopped for a while")
         found = subprocess.run(["pgrep", "-f", "kube-apiserver"], capture_output=True, text=True, check=True)
         place = os.environ["KUBE_BENCH_DIR"]
-        (pid,) = [int(one) for one in found.stdout.split() if place in Path(f"/proc/{one}/cmdline").read_text()]
+        (pid,) = [int(one) for one in found.stdout.split() if f"{place}/" in Path(f"/proc/{one}/cmdline").read_text()]
         yield pid
         os.kill(pid, signal.SIGCONT)
 
