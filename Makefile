@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos verify parity browser lint types contracts check infra-check benchmark clean
+.PHONY: help setup demo test chaos verify parity browser lint types contracts check infra-check image benchmark clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ check: lint types contracts ## lint, types and import contracts
 infra-check: $(VENV)/.ready ## The AWS templates: cfn-lint, and our tests of policies, buckets, machines and costs
 	@$(RUN)/cfn-lint infra/*.yaml
 	@$(RUN)/python -m pytest -q tests/infra
+
+image: $(VENV)/.ready ## The image, built twice and tested (root; REPROCESS_IMAGE_BASE: a root filesystem of bookworm with Python 3.11)
+	@$(RUN)/python -m pytest -q tests/manifests/test_image.py
 
 benchmark: $(VENV)/.ready ## Timings, as ratios against the peers where there are some
 	@$(RUN)/python -m benchmarks

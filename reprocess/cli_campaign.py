@@ -282,6 +282,7 @@ def _busy() -> Iterator[None]:
 @contextmanager
 def _metrics(archive: Archive, made: Plan, *, port: int | None) -> Iterator[Live | None]:
     """Serve what the campaign comes to while a block runs, if a port is given; yields what has to be told."""
+    from reprocess.archive import debt
     from reprocess.publication import ledger
     from reprocess.reporting import campaign_metrics
 
@@ -289,7 +290,8 @@ def _metrics(archive: Archive, made: Plan, *, port: int | None) -> Iterator[Live
         yield None
         return
     before = ledger.read(archive.store, made.digest[:16])
-    live = campaign_metrics.Live(made, before.values(), archive.settings.prices)
+    newest = next(iter(debt.history(archive.store, 1)), None)
+    live = campaign_metrics.Live(made, before.values(), archive.settings.prices, debt=newest)
     # In a pod others scrape; a network policy says who may.
     address = "0.0.0.0" if archive.settings.execution.cluster else "127.0.0.1"
     with live.served(port, address) as chosen:

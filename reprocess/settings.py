@@ -98,7 +98,9 @@ class CacheSettings:
     """What is kept on this machine between runs."""
 
     directory: str = ""
-    """Rules of contexts; empty: ``$XDG_CACHE_HOME/reprocess`` or ``~/.cache/reprocess``."""
+    """Rules of contexts, and references; empty: ``$XDG_CACHE_HOME/reprocess`` or ``~/.cache/reprocess``."""
+    references_gb: int = 20
+    """GB (10^9 bytes) of references that are kept; those that were not used for the longest time go first."""
 
     @property
     def path(self) -> Path:
@@ -145,6 +147,7 @@ _LEAST = {
     "idle_s": 1.0,
     "period_s": 0.5,
     "start_s": 10.0,
+    "references_gb": 0,
     "core_hour": 0.0,
     "gb_month": 0.0,
     "thousand_requests": 0.0,

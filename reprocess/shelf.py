@@ -58,7 +58,7 @@ def read(
     prefix = prepared_prefix(reference)
     if cache is None:
         return region.read_region(archive, prefix, corner=corner, shape=shape)
-    return ReferenceCache(cache.path / "references").read_region(
+    return ReferenceCache(cache.path / "references", cache.references_gb * 10**9).read_region(
         archive,
         prefix,
         f"{reference.sha256}-{reference.type}",

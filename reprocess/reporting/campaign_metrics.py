@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reprocess import errors
+from reprocess.archive.debt import Debt
 from reprocess.execution.executor import Load
 from reprocess.exposure import Outcome
 from reprocess.planning.forecast import Forecast, Interval
 from reprocess.planning.plan import Plan
 from reprocess.publication import ledger, spending
 from reprocess.publication.spending import Spent
+from reprocess.reporting import metrics
 from reprocess.settings import PriceSettings
 
 if TYPE_CHECKING:
@@ -100,11 +102,15 @@ class Live:
     before : iterable of Outcome
         The latest of each unit of earlier runs.
     prices : PriceSettings
+    debt : Debt, optional
+        The newest judgement of the archive, which is told beside the campaign.
     """
 
-    def __init__(self, plan: Plan, before: Iterable[Outcome], prices: PriceSettings) -> None:
+    def __init__(
+        self, plan: Plan, before: Iterable[Outcome], prices: PriceSettings, *, debt: Debt | None = None
+    ) -> None:
         every = list(before)
-        self._prices = prices
+        self._prices, self._debt = prices, debt
         self._guard = threading.Lock()
         self._standing = standing(plan, every, prices)
         # What may end once more, in another class; of the many that are done for good nothing is remembered.
@@ -179,7 +185,8 @@ class Live:
         from prometheus_client import start_http_server
 
         try:
-            server, thread = start_http_server(port, addr=address, registry=_registry(lambda: self.standing))
+            registry = _registry(lambda: self.standing, self._debt)
+            server, thread = start_http_server(port, addr=address, registry=registry)
         except (OSError, OverflowError) as error:
             raise errors.UsageError(
                 f"Metrics cannot be served on {address}:{port} ({error}). Take another port, or 0 for a free one."
@@ -231,12 +238,14 @@ def _moment(ended: str) -> float:
         return 0.0
 
 
-def _registry(source: Any) -> CollectorRegistry:  # noqa: ANN401 (a callable; a class of its own would say no more)
+def _registry(source: Callable[[], Standing], debt: Debt | None = None) -> CollectorRegistry:
     from prometheus_client import CollectorRegistry
 
     class Source:
         def collect(self) -> Iterator[Metric]:
             yield from _families(source())
+            if debt is not None:
+                yield from metrics.gauges(debt, datetime.now(UTC)).collect()
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Source())

@@ -1,13 +1,17 @@
-"""The staleness of an archive for Prometheus: text for the textfile collector of a node exporter.
+"""The staleness of an archive for Prometheus: text for the textfile collector of a node exporter, or beside a campaign.
 
-Nothing is served and nothing is remembered: each text is made from one record of the archive.
+Nothing is remembered: each text is made from one record of the archive.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from reprocess.archive.debt import STATES, Debt
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 def exposition(debt: Debt, now: datetime) -> str:
@@ -19,7 +23,14 @@ def exposition(debt: Debt, now: datetime) -> str:
     now : datetime
         With a time zone; ages are counted up to it.
     """
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+    from prometheus_client import generate_latest
+
+    return generate_latest(gauges(debt, now)).decode()
+
+
+def gauges(debt: Debt, now: datetime) -> CollectorRegistry:
+    """Make the metrics of the newest judgement of an archive; see `exposition`."""
+    from prometheus_client import CollectorRegistry, Gauge
 
     registry = CollectorRegistry()
 
@@ -39,7 +50,7 @@ def exposition(debt: Debt, now: datetime) -> str:
     oldest.set(max(0.0, (now - moment(debt.stale_since)).total_seconds()) if debt.stale_since else 0)
     judged = gauge("judged_timestamp_seconds", "When the whole catalogue was judged last, Unix time.")
     judged.set(moment(debt.created).timestamp())
-    return generate_latest(registry).decode()
+    return registry
 
 
 def moment(created: str) -> datetime:

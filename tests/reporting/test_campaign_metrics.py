@@ -15,6 +15,7 @@ from reprocess.publication import ledger
 from reprocess.reporting import campaign_metrics
 from reprocess.reporting.campaign_metrics import Live
 from reprocess.settings import PriceSettings
+from tests.archive.test_debt import candidate, file_reason, measure
 from tests.reporting import campaigns
 
 PRICES = PriceSettings(core_hour=36.0, thousand_requests=1.0)
@@ -169,6 +170,14 @@ class TestServed:
         assert ("queue",) not in after
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(url)
+
+    def test_the_archive_beside_it(self):
+        """With the newest judgement of the archive, its staleness is scraped at the same place."""
+        debt = measure([candidate(file_reason(), size=9)])
+        with Live(PLAN, (), PRICES, debt=debt).served(0) as port:
+            told = scraped(f"http://127.0.0.1:{port}/metrics")
+        assert told[("reprocess_stale_bytes",)] == 9
+        assert told[("pending",)] > 0
 
     def test_a_scheduler_that_has_gone(self):
         """A scrape in the moment in which nobody can be asked tells the rest."""
