@@ -6,10 +6,10 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos verify parity browser lint types contracts check infra-check image benchmark clean
+.PHONY: help setup demo test test-kubernetes chaos verify parity browser lint types contracts check infra-check image benchmark clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## The environment of the package, pinned by constraints.txt
 
@@ -29,6 +29,9 @@ test: $(VENV)/.ready ## All tests of the package
 
 SEEDS ?= 0-49
 UNITS ?= 200
+test-kubernetes: $(VENV)/.ready ## Campaigns on the cluster of KUBECONFIG, through the loss of any pod (else on a bench, if there is one)
+	@$(RUN)/python -m tests.kubernetes
+
 chaos: $(VENV)/.ready ## 200 units, 50 seeds, kill -9 and faults on the S3 of AWS_ENDPOINT_URL, else moto (hours; SEEDS=0-4 UNITS=24)
 	@echo "[chaos] seeds $(SEEDS) of $(UNITS) units; logs and results in .chaos, where an interrupted suite goes on"
 	@$(RUN)/python -m tests.chaos --seeds $(SEEDS) --units $(UNITS)
