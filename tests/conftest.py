@@ -1,10 +1,13 @@
 """Fixtures that more than one room uses: an S3 endpoint on loopback and stores in it, the command line, a campaign."""
 
+import contextlib
 import json
 import os
 import signal
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -35,11 +38,24 @@ def make_bucket(endpoint: str) -> str:
     return name
 
 
+def _atomic(serve: Callable[..., Any]) -> Callable[..., Any]:
+    """Have requests on condition served one after the other: moto looks and writes in two steps, S3 in one."""
+    lock = threading.Lock()
+
+    def serve_atomically(application: object, environ: Mapping[str, Any], start_response: object) -> object:
+        conditional = "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ
+        with lock if conditional and environ["REQUEST_METHOD"] != "GET" else contextlib.nullcontext():
+            return serve(application, environ, start_response)
+
+    return serve_atomically
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """URL of an S3 endpoint on loopback; made-up credentials for it are in the environment meanwhile."""
     import logging
 
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
     from moto.server import ThreadedMotoServer
 
     from reprocess.storage.s3_clients import forget
@@ -49,6 +65,7 @@ def s3_endpoint() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DomainDispatcherApplication, "__call__", _atomic(DomainDispatcherApplication.__call__))
         for name in AMBIENT:
             patch.delenv(name)
         patch.setenv("AWS_ACCESS_KEY_ID", "made-up-key")

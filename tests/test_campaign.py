@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -285,7 +286,10 @@ class TestAgain:
 
 
 class Death:
-    """A hook that lets every store call die from a moment on: the n-th call, or the first write of a chosen key."""
+    """A hook that lets every store call die from a moment on: the n-th call, or the first write of a chosen key.
+
+    What threads do at times of their own, renewing a lease and asking what operators want, is no call of the run's.
+    """
 
     def __init__(self, when):
         self.when = when
@@ -293,6 +297,8 @@ class Death:
         self.dead = False
 
     def __call__(self, name, key, perform):
+        if threading.current_thread().name.startswith(("lease", "control")):
+            return perform()
         self.calls += 1
         chosen = self.when(key) if callable(self.when) else self.calls >= self.when
         if self.dead or (chosen and (not callable(self.when) or name.startswith(("put", "upload")))):
@@ -309,10 +315,11 @@ class TestKilled:
         """What to make and aim at, what an undisturbed run leaves, and how many store calls it makes."""
         options, extra = request.param
         wanted = trips.target(extra=extra, options=options)
-        archive = trips.make(options=options)
-        hook = Death(10**9)
-        made = campaign.plan(archive, wanted, created=trips.CREATED)
-        coordinator.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
+        for _ in range(2):  # the first run may have to fetch the references that this machine keeps from then on
+            archive = trips.make(options=options)
+            hook = Death(10**9)
+            made = campaign.plan(archive, wanted, created=trips.CREATED)
+            coordinator.run(replace(archive, store=Watched(archive.store, hook)), made.digest)
         return options, wanted, trips.products(archive), hook.calls
 
     @pytest.mark.slow

@@ -384,7 +384,7 @@ class StoreContract:
             results = together(8, lambda index, key=f"k{round_}": store.put_if_absent(key, b"%d" % index))
 
             winners = [index for index, result in enumerate(results) if isinstance(result, Stamp)]
-            assert len(winners) == 1
+            assert len(winners) == 1, results
             assert store.get(f"k{round_}").data == b"%d" % winners[0]
             losers = {type(result) for result in results if not isinstance(result, Stamp)}
             assert losers <= {errors.AlreadyExists, errors.CommitConflict}
@@ -396,7 +396,7 @@ class StoreContract:
             results = together(8, lambda i, r=round_, e=etag: store.compare_and_swap("a", b"%d-%d" % (r, i), etag=e))
 
             winners = [index for index, result in enumerate(results) if isinstance(result, Stamp)]
-            assert len(winners) == 1
+            assert len(winners) == 1, results
             assert store.get("a").data == b"%d-%d" % (round_, winners[0])
             losers = {type(result) for result in results if not isinstance(result, Stamp)}
             assert losers <= {errors.PreconditionFailed, errors.CommitConflict}
