@@ -27,11 +27,11 @@ test: $(VENV)/.ready ## All tests of the package
 	@echo "[test] fast rooms first, then the whole trip over HTTP"
 	@$(RUN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-SEEDS ?= 0-49
-UNITS ?= 200
 test-kubernetes: $(VENV)/.ready ## Campaigns on the cluster of KUBECONFIG, through the loss of any pod (else on a bench, if there is one)
 	@$(RUN)/python -m tests.kubernetes
 
+SEEDS ?= 0-49
+UNITS ?= 200
 chaos: $(VENV)/.ready ## 200 units, 50 seeds, kill -9 and faults on the S3 of AWS_ENDPOINT_URL, else moto (hours; SEEDS=0-4 UNITS=24)
 	@echo "[chaos] seeds $(SEEDS) of $(UNITS) units; logs and results in .chaos, where an interrupted suite goes on"
 	@$(RUN)/python -m tests.chaos --seeds $(SEEDS) --units $(UNITS)

@@ -255,10 +255,10 @@ def _clean_staging(sweep: _Sweep, found: Cleaned) -> None:
 
 
 def _clean_catalogue(sweep: _Sweep, found: Cleaned) -> None:
-    """Remove the partitions that later scans have replaced; what a scan or a plan at work still reads is young."""
+    """Remove the partitions that later scans have replaced, but for those that a plan at work may still read."""
     unused = catalogue.superseded(sweep.store)
-    found.bytes_before += sum(stamp.size for stamp in unused)
-    old = [stamp for stamp in unused if store_clock.moment(stamp.modified) <= sweep.rule.cutoff]
+    found.bytes_before += sum(stamp.size for stamp, _ in unused)
+    old = [stamp for stamp, until in unused if store_clock.moment(until) <= sweep.rule.cutoff]
     if not old:
         return
     if sweep.act:

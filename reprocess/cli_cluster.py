@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from reprocess import errors
 from reprocess.cli_options import everywhere, raise_verbosity, settings_of, with_all
 
 _TLS = Path("/etc/reprocess/tls")
@@ -150,8 +151,13 @@ def drain(ctx: click.Context, scheduler: str, name: str, directory: Path, limit_
     from reprocess.execution import drain as draining
     from reprocess.execution import processes
 
-    processes.DRAINED.touch()
-    click.echo(draining.drain(scheduler, name, limit_s=limit_s, security=processes.identity(scheduler, directory)))
+    try:
+        processes.DRAINED.touch()
+        security = processes.identity(scheduler, directory)
+    except (errors.UsageError, OSError) as error:
+        click.echo(f"Worker {name} was not drained, and what it executes may run again elsewhere: {error}")
+        return
+    click.echo(draining.drain(scheduler, name, limit_s=limit_s, security=security))
 
 
 COMMANDS = (submit, worker, drain)

@@ -80,7 +80,7 @@ def accept(archive: Archive, dataset: str, version: str) -> Decision:
     moves.whole(archive.store, dataset, version)
     publish.move_pointer(archive.store, manifest, writer=str(uuid.uuid4()))
     now, _ = pointers.read(archive.store, dataset)
-    if now is not None:
+    if now is not None and now.version == version:  # else somebody was faster, who tells of it
         _tell(archive, now)
     _release(archive, manifest, refusal)
     left = pointer.version if pointer else ""

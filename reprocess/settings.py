@@ -69,7 +69,7 @@ class ClusterSettings:
     """Workers of each higher memory tier at most."""
     aim_s: float = 900.0
     """Work of a worker in seconds that makes it worth starting."""
-    idle_s: float = 120.0
+    idle_s: float = 60.0
     """How long a fleet is larger than it need be before it is lowered, in seconds."""
     period_s: float = 5.0
     """How often the number of workers is decided anew, in seconds."""

@@ -24,7 +24,9 @@ def thrice():
         campaign.scan(archive)
         wanted = trips.target("first", f"\n[parameters.{step}]\nskip = true\n", options=trips.TINY)
         plans.append(trips.go(archive, wanted, created=created)[0])
-    catalogue.remove(archive.store, catalogue.superseded(archive.store))  # they have a test of their own
+    catalogue.remove(
+        archive.store, [stamp for stamp, _ in catalogue.superseded(archive.store)]
+    )  # they have a test of their own
     return archive, plans
 
 
@@ -246,7 +248,7 @@ class TestRemains:
     def test_old_scans(self, archive):
         """Partitions of the catalogue that a later scan has replaced go when they are old; plans read as before."""
         campaign.scan(archive)
-        old = {stamp.key for stamp in catalogue.superseded(archive.store)}
+        old = {stamp.key for stamp, _ in catalogue.superseded(archive.store)}
         used = set(trips.objects(archive.store, "catalogue/")) - old
         archive.store.put_if_absent("catalogue/objects/program=00001/old.parquet", b"rows")
 

@@ -216,19 +216,35 @@ def read_pointers(store: Store, part: Part) -> list[Pointer]:
     return partition.pointers_from_parquet(store.get(part.key).data, name=part.key)
 
 
-def superseded(store: Store) -> list[Stamp]:
-    """List the partitions that the present generation does not use, oldest and newest alike."""
-    used = {part.key for parts in read_generation(store).parts.values() for part in parts.values()}
-    return [stamp for stamp in store.list(FOLDER) if stamp.key.endswith(".parquet") and stamp.key not in used]
+def superseded(store: Store) -> list[tuple[Stamp, str]]:
+    """List the partitions that the present generation does not use, with the latest moment at which each was in use.
+
+    That is when the next partition of the same program was written, and without one when the record was: the age of a
+    partition itself says nothing, because one that nothing has changed in is used for years.
+    """
+    generation = read_generation(store)
+    used = {part.key for parts in generation.parts.values() for part in parts.values()}
+    stamps = list(store.list(FOLDER))
+    last = next((stamp.modified for stamp in stamps if stamp.key == CURRENT), "")
+    places: dict[str, list[Stamp]] = {}
+    for stamp in stamps:
+        if stamp.key.endswith(".parquet"):
+            places.setdefault(stamp.key.rpartition("/")[0], []).append(stamp)
+    found = []
+    for some in places.values():
+        some.sort(key=lambda stamp: stamp.modified)
+        ends = [*(stamp.modified for stamp in some[1:]), last]
+        found += [(stamp, end) for stamp, end in zip(some, ends, strict=True) if stamp.key not in used]
+    return found
 
 
-def remove(store: Store, superseded: Iterable[Stamp]) -> None:
+def remove(store: Store, partitions: Iterable[Stamp]) -> None:
     """Delete partitions that nobody uses any more.
 
     A scan at work may have seen one of them and want it back. The record is written once more afterwards, so such a
     scan finds that another one was faster, and lists again.
     """
-    for stamp in superseded:
+    for stamp in partitions:
         store.delete(stamp.key)
     base = read_generation(store)
     while base.etag and not commit(store, base, base):

@@ -83,7 +83,8 @@ class Backlog:
         running : mapping of unit to float
             How long each unit that runs has been running, in seconds.
         """
-        pace, found = self.pace, {tier: [one.units, one.seconds, 0, 0.0] for tier, one in self._coming.items()}
+        coming = dict(self._coming)  # at once: the other thread may add a tier
+        pace, found = self.pace, {tier: [one.units, one.seconds, 0, 0.0] for tier, one in coming.items()}
         for task in tuple(self._open.values()):
             sums = found.setdefault(task.tier, [0, 0.0, 0, 0.0])
             place, left_s = 0, task.expected_s

@@ -80,7 +80,7 @@ class Load:
     Attributes
     ----------
     queued, running : int
-        Units that wait, those that will still be given included, and units that run.
+        Units that wait, as far as the executor was given them or told to expect them, and units that run.
     busy, idle : mapping of tier to int
         Workers that execute something, and workers that do not.
     """

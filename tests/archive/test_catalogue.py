@@ -69,12 +69,26 @@ class TestRemove:
         fill(raw, [dataset(2)])
         scan.scan([raw], archive)
 
-        old = catalogue.superseded(archive)
+        old = [stamp for stamp, _ in catalogue.superseded(archive)]
         catalogue.remove(archive, old)
 
         assert len(old) == 1
         assert not catalogue.superseded(archive)
         assert datasets(archive) == [dataset(1), dataset(2)]
+
+    def test_when_it_was_in_use(self, raw, archive, monkeypatch):
+        """However old a partition is, it was in use until the next one of its program was written."""
+        days = (f"2026-01-{day:02d}T00:00:00Z" for day in range(1, 32))
+        monkeypatch.setattr("reprocess.storage.memory.iso", lambda _: next(days))
+        fill(raw, [dataset(1)])
+        scan.scan([raw], archive)
+        fill(raw, [dataset(2)])
+        scan.scan([raw], archive)
+        generation = catalogue.read_generation(archive)
+        ((old, until),) = catalogue.superseded(archive)
+
+        (used,) = generation.parts[catalogue.OBJECTS].values()
+        assert until == archive.head(used.key).modified > old.modified
 
     def test_a_scan_that_had_seen_it(self, raw, archive):
         """A scan that began before must not commit a catalogue that names what is gone: it has to read again."""
