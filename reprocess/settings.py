@@ -85,8 +85,6 @@ class KubernetesSettings:
 
     namespace: str = ""
     """Namespace of the pod; for `submit`, where the run is to go."""
-    pod: str = ""
-    """Name of the pod."""
     job: str = ""
     """Name of the Job that owns the pod, and the run."""
     address: str = ""

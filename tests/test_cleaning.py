@@ -24,9 +24,8 @@ def thrice():
         campaign.scan(archive)
         wanted = trips.target("first", f"\n[parameters.{step}]\nskip = true\n", options=trips.TINY)
         plans.append(trips.go(archive, wanted, created=created)[0])
-    catalogue.remove(
-        archive.store, [stamp for stamp, _ in catalogue.superseded(archive.store)]
-    )  # they have a test of their own
+    # Partitions have a test of their own.
+    catalogue.remove(archive.store, [stamp for stamp, _ in catalogue.superseded(archive.store)])
     return archive, plans
 
 

@@ -42,7 +42,6 @@ def test_driver(overlay):
     ]
     paths = {
         "NAMESPACE": "metadata.namespace",
-        "POD": "metadata.name",
         "JOB": "metadata.labels['job-name']",
         "ADDRESS": "status.podIP",
     }
