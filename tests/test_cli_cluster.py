@@ -1,0 +1,21 @@
+"""Commands for runs on Kubernetes."""
+
+from reprocess.execution import processes
+
+
+def test_a_drain_without_certificates(reprocess, tmp_path, monkeypatch):
+    """What cannot be drained is told, and is no failure: the pod stops in any case."""
+    monkeypatch.setattr(processes, "DRAINED", tmp_path / "drained")
+
+    told = reprocess("drain", "--scheduler", "tls://nowhere:8786", "--name", "w", "--tls", str(tmp_path / "none"))
+
+    assert "Worker w was not drained" in told.output
+    assert "ca.pem is missing" in told.output
+    assert processes.DRAINED.exists()
+
+
+def test_a_drain_on_a_full_disk(reprocess, tmp_path, monkeypatch):
+    """Nor does a pod that cannot write keep its worker from going."""
+    monkeypatch.setattr(processes, "DRAINED", tmp_path / "no" / "such" / "place")
+
+    assert "was not drained" in reprocess("drain", "--scheduler", "tcp://127.0.0.1:1", "--name", "w").output
