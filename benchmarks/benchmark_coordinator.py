@@ -34,8 +34,8 @@ import distributed
 from benchmarks import campaigns, endpoint, measurement
 from benchmarks.measurement import Result
 from reprocess import worker
-from reprocess.execution import dask as executors
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask import executor as executors
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.execution.executor import Task
 from reprocess.exposure import Outcome
 from reprocess.planning.plan import Plan

@@ -24,7 +24,7 @@ from benchmarks.measurement import Clock, Result
 from reprocess import campaign, coordinator, worker
 from reprocess.archive import root
 from reprocess.calibration import detector1
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from reprocess.execution.dask import LEAST_WINDOW
+from reprocess.execution.dask.executor import LEAST_WINDOW
 from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,

@@ -65,8 +65,8 @@ def submit(
     namespace. Killed at any moment, this command changes nothing about the run; deleting the Job ends the run and
     deletes everything that it has made on the cluster. What it has done in ARCHIVE is kept.
     """
-    from reprocess import submission
-    from reprocess.execution.cluster import Namespace
+    from reprocess.execution.kubernetes import submission
+    from reprocess.execution.kubernetes.api import Namespace
 
     chosen = namespace or settings_of(ctx).kubernetes.namespace
     with Namespace(chosen) as place:
@@ -117,7 +117,7 @@ def worker(ctx: click.Context, scheduler: str, name: str, directory: Path, tier:
 
     A scheduler that goes away is waited for. This is what the pods of workers run; elsewhere `run` starts its own.
     """
-    from reprocess.execution import processes
+    from reprocess.execution.dask import processes
 
     raise_verbosity(ctx)
     limit = processes.worker_memory_bytes(pod_memory)
@@ -148,8 +148,8 @@ def drain(ctx: click.Context, scheduler: str, name: str, directory: Path, limit_
 
     Never fails: a pod that stops, stops. What is not ended in time is done again elsewhere, and nobody is blamed.
     """
-    from reprocess.execution import drain as draining
-    from reprocess.execution import processes
+    from reprocess.execution.dask import drain as draining
+    from reprocess.execution.dask import processes
 
     try:
         processes.DRAINED.touch()

@@ -44,10 +44,10 @@ def _on_cluster(settings: Settings) -> Executor:
             "This is no pod of a run on Kubernetes: --cluster kubernetes is for its driver. From anywhere else start "
             "one with `reprocess submit`."
         )
-    from reprocess.execution.cluster_executor import ClusterExecutor, Place
+    from reprocess.execution.kubernetes.executor import KubernetesExecutor, Place
 
     first = Limits(most=wanted.most_workers, aim_s=wanted.aim_s, idle_s=wanted.idle_s)
     large = Limits(most=wanted.most_large_workers, aim_s=wanted.aim_s, idle_s=wanted.idle_s)
     limits = {tier: large if tier else first for tier in range(1 + len(execution.memory_tiers_mb))}
     place = Place(here.namespace, here.job, here.address, limits, wanted.period_s, wanted.start_s, wanted.cost)
-    return ClusterExecutor.at(place)
+    return KubernetesExecutor.at(place)

@@ -9,7 +9,7 @@ import pytest
 
 from reprocess import campaign, closing, coordinator, errors, inspection
 from reprocess.archive import keys
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.publication import lease, ledger
 from reprocess.publication import pointer as pointers
 from reprocess.simulation.options import SimulationOptions

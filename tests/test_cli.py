@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from reprocess import __version__, campaign, cli, cli_inspection, cli_options, coordinator, inspection
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
 from tests import trips

@@ -1,6 +1,6 @@
 """Commands for runs on Kubernetes."""
 
-from reprocess.execution import processes
+from reprocess.execution.dask import processes
 
 
 def test_a_drain_without_certificates(reprocess, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from reprocess import campaign, coordinator, errors, inspection
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
 from tests import trips

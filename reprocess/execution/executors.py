@@ -39,7 +39,7 @@ def open_executor(
         return SerialExecutor()
     if scheduler and not scheduler.startswith(("tcp://", "tls://")):
         raise errors.UsageError(f"The scheduler {scheduler!r} is no address. Write tcp://host:port, or serial.")
-    from reprocess.execution.dask import DaskExecutor
+    from reprocess.execution.dask.executor import DaskExecutor
 
     if scheduler:
         return DaskExecutor.connect(scheduler)

@@ -81,7 +81,7 @@ class TestDriver:
         # The zero bytes keep this command from finding itself.
         find = (
             "import glob, os\nfor path in glob.glob('/proc/[0-9]*/cmdline'):\n"
-            "  if b'-m\\0reprocess.execution.processes' in open(path, 'rb').read():\n"
+            "  if b'-m\\0reprocess.execution.dask.processes' in open(path, 'rb').read():\n"
             "    os.kill(int(path.split('/')[2]), 9)\n"
         )
         bench.kubectl("exec", driver["metadata"]["name"], "--", "python3", "-c", find)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reprocess.execution import manifests
+from reprocess.execution.kubernetes import manifests
 from tests.manifests.rendering import OVERLAYS, Document, every_kind_of, needs_kubectl, one, overlay_of
 from tests.manifests.translate import pods
 

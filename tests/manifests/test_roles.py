@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from reprocess.execution.kubernetes import api
+from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run
+from tests.execution.kubernetes.toy_cluster import JOB, prepared
 from tests.manifests.conftest import NAMESPACE
 from tests.manifests.rendering import every_kind_of, everywhere, needs_kubectl, overlay_of
 
@@ -9,24 +12,23 @@ pytestmark = needs_kubectl
 
 ALLOWED = {
     "reprocess-driver": {
-        ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("apps", "deployments/scale"): {"get", "patch"},
-        ("", "services"): {"get", "list", "create", "delete"},
+        ("apps", "deployments"): {"get", "list", "create", "delete"},
+        ("apps", "deployments/scale"): {"patch"},
+        ("", "services"): {"get", "create", "delete"},
         ("", "secrets"): {"get", "create", "delete"},
-        ("", "pods"): {"get", "list", "patch"},
-        ("", "podtemplates"): {"get", "list"},
-        ("", "events"): {"list"},
+        ("", "pods"): {"list", "patch"},
+        ("", "podtemplates"): {"get"},
         ("batch", "jobs"): {"get"},
     },
     "reprocess-operator": {
-        ("batch", "cronjobs"): {"get", "list"},
+        ("batch", "cronjobs"): {"get"},
         ("batch", "jobs"): {"create", "get", "list", "delete"},
         ("", "pods"): {"get", "list"},
         ("", "pods/log"): {"get"},
         ("", "events"): {"list"},
-        ("", "podtemplates"): {"get"},
     },
 }
+WORKERS = {"app.kubernetes.io/name": "reprocess", "app.kubernetes.io/component": "worker"}
 FORWARD = {("", "pods/portforward"): {"create"}}
 
 
@@ -46,6 +48,26 @@ def test_verbs(overlay):
     """Each Role allows what the table says and nothing more."""
     roles = every_kind_of(overlay_of(overlay), "Role")
     assert {name: verbs_of(role) for name, role in roles.items()} == ALLOWED
+
+
+def test_what_a_run_calls():
+    """A driver calls what its Role allows, and whatever the Role allows is called."""
+    toys = prepared()
+    toys.create(api.DEPLOYMENTS, {"metadata": {"name": "old", "labels": {**WORKERS, "reprocess/run": "gone"}}})
+    toys.calls.clear()
+    for _ in range(2):  # the second driver of a run finds what the first one has made
+        run = RunCluster(toys, find_run(toys, JOB), 2)
+        run.tidy()
+        run.make("10.0.0.1")
+    run.scale(0, 3)
+    run.mark({"w": "7"})
+    run.pods()
+    run.remove()
+
+    called: dict[str, set[str]] = {}
+    for verb, resource, name in toys.calls:
+        called.setdefault(f"{resource}/scale" if name.endswith("/scale") else resource, set()).add(verb)
+    assert called == {resource: verbs for (_, resource), verbs in ALLOWED["reprocess-driver"].items()}
 
 
 @everywhere

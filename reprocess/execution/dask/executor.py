@@ -23,8 +23,8 @@ from distributed.protocol import pickle
 
 from reprocess import errors
 from reprocess.execution.backlog import Backlog
-from reprocess.execution.dask_settings import CLOSE_TIMEOUT_S, CONFIGURATION, MEMORY_TOPIC, resources, tier_of
-from reprocess.execution.executing import Unmoved, execute
+from reprocess.execution.dask.executing import Unmoved, execute
+from reprocess.execution.dask.settings import CLOSE_TIMEOUT_S, CONFIGURATION, MEMORY_TOPIC, resources, tier_of
 from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,
@@ -119,7 +119,7 @@ class DaskExecutor(Executor):
         window : int
             0 for the default.
         """
-        from reprocess.execution import local_cluster
+        from reprocess.execution.dask import local_cluster
 
         with contextlib.ExitStack() as scratch:
             cluster = scratch.enter_context(

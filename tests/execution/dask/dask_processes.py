@@ -13,7 +13,7 @@ from pathlib import Path
 
 from distributed import get_worker
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",

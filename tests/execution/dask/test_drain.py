@@ -12,11 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from distributed import Client, Security
 
-from reprocess.execution import certificates
-from reprocess.execution.dask import DaskExecutor
-from reprocess.execution.drain import drain
+from reprocess.execution.dask import certificates
+from reprocess.execution.dask.drain import drain
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.execution.executor import up_to
-from tests.execution import dask_processes, functions
+from tests.execution import functions
+from tests.execution.dask import dask_processes
 from tests.execution.executor_contract import task
 
 LONG_S = 600.0

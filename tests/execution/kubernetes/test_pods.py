@@ -6,9 +6,9 @@ import datetime
 
 import pytest
 
-from reprocess.execution import pods
 from reprocess.execution.inquest import Verdict
-from tests.execution.toy_cluster import pod
+from reprocess.execution.kubernetes import pods
+from tests.execution.kubernetes.toy_cluster import pod
 
 NOW = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 RECENT, LONG_AGO = "2026-11-21T11:59:50Z", "2026-11-21T09:00:00Z"
@@ -75,6 +75,17 @@ class TestObstacles:
         (text,) = pods.obstacles([], [found])
 
         assert all(word in text for word in words), text
+
+    def test_alike(self):
+        """Of many pods with the same trouble one is named; those with another are told apart."""
+        stuck = condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes")
+        found = [pod("b", conditions=stuck), pod("a", conditions=stuck)]
+        found.append(pod("c", containerStatuses=waiting("ErrImagePull", "none")))
+
+        nodes, image = pods.obstacles([], found)
+
+        assert nodes.startswith("No node takes worker a and others: 0/3 nodes. Look at")
+        assert image.startswith("Worker c cannot start: image")
 
     def test_quota(self):
         """A quota that is used up is told, with what to change."""

@@ -18,8 +18,8 @@ import dask
 from distributed import Nanny, Scheduler, Security
 
 from reprocess import errors
-from reprocess.execution import certificates
-from reprocess.execution.dask_settings import CONFIGURATION, MEMORY_TOPIC, offered
+from reprocess.execution.dask import certificates
+from reprocess.execution.dask.settings import CONFIGURATION, MEMORY_TOPIC, offered
 
 START_S = 60.0
 """How long the scheduler may take to start."""
@@ -53,15 +53,15 @@ def worker_memory_bytes(pod_bytes: int) -> int:
     return left
 
 
-def identity(address: str, directory: Path) -> Security | None:
-    """Return by what a worker proves that it belongs to the run, if the address of its scheduler asks for that.
+def identity(address: str, directory: Path, role: str = "worker") -> Security | None:
+    """Return how a process proves that it belongs to the run, if the address of the scheduler asks for that.
 
     Raises
     ------
     UsageError
         The certificate is not there.
     """
-    return Security(**certificates.options(directory, "worker")) if address.startswith("tls://") else None
+    return Security(**certificates.options(directory, role)) if address.startswith("tls://") else None
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from reprocess import errors, submission
-from reprocess.execution import cluster
-from tests.execution.toy_cluster import ToyNamespace, prepared
+from reprocess import errors
+from reprocess.execution.kubernetes import api, submission
+from tests.execution.kubernetes.toy_cluster import ToyNamespace, prepared
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -19,7 +19,7 @@ def toys():
 
 
 def job(toys, made) -> dict:
-    return toys.kept[cluster.JOBS][made.job]
+    return toys.kept[api.JOBS][made.job]
 
 
 class TestSubmit:
@@ -57,7 +57,7 @@ class TestFollow:
         job(toys, made)["status"] = {"conditions": [{"type": kind, "status": "True", "message": message}]}
         ended = {"name": "driver", "state": {"terminated": {"exitCode": code}}}
         toys.create(
-            cluster.PODS,
+            api.PODS,
             {
                 "metadata": {"name": "p", "labels": {"job-name": made.job}},
                 "status": {"phase": "Succeeded", "containerStatuses": [ended]},
@@ -76,7 +76,7 @@ class TestFollow:
     def test_deleted(self, toys):
         """A Job that is deleted while it is watched ends the watch."""
         made = submission.submit(toys, DIGEST, [])
-        toys.delete(cluster.JOBS, made.job)
+        toys.delete(api.JOBS, made.job)
 
         with pytest.raises(errors.ClusterError, match="was deleted"):
             submission.follow(toys, made, say=print)
@@ -87,7 +87,7 @@ class TestFollow:
         made, said = submission.submit(toys, DIGEST, []), []
         waiting = {"name": "driver", "image": "i", "state": {"waiting": {"reason": "ErrImagePull", "message": "none"}}}
         toys.create(
-            cluster.PODS,
+            api.PODS,
             {
                 "metadata": {"name": "p", "labels": {"job-name": made.job}},
                 "status": {"phase": "Pending", "containerStatuses": [waiting]},
@@ -97,5 +97,5 @@ class TestFollow:
             submission.follow(toys, made, say=said.append)
 
         assert said == [
-            "Driver p does not start: its image i cannot be had (ErrImagePull). none. Check its name and its registry."
+            "Driver p cannot start: image i cannot be had (ErrImagePull). none. Check its name and its registry."
         ]

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from reprocess import errors
-from reprocess.execution import pods, scaling
+from reprocess.execution import scaling
 from reprocess.execution.inquest import LONGEST_S, Verdict
-from reprocess.execution.manifests import Document
-from reprocess.execution.run_cluster import RunCluster
+from reprocess.execution.kubernetes import pods
+from reprocess.execution.kubernetes.manifests import Document
+from reprocess.execution.kubernetes.run_cluster import RunCluster
 from reprocess.execution.scaling import Fleet, Limits, Memory, Work
 
 CONFIRMED_S = 20.0

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from distributed import Client, Security
 
 from reprocess import errors
-from reprocess.execution import certificates
-from tests.execution import dask_processes
+from reprocess.execution.dask import certificates
+from tests.execution.dask import dask_processes
 
 NAMES = ("reprocess-run.campaigns.svc", "10.1.2.3", "localhost", "127.0.0.1")
 

@@ -1,6 +1,5 @@
 """An executor whose workers are pods that it asks for itself: this process is the driver of a run on Kubernetes."""
 
-# mypy: untyped-calls-exclude="distributed,dask"
 from __future__ import annotations
 
 import contextlib
@@ -10,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distributed import Security
-
-from reprocess.execution import certificates, manifests, processes
-from reprocess.execution.autoscaler import Autoscaler
 from reprocess.execution.backlog import endless
-from reprocess.execution.cluster import Namespace
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask import certificates, processes
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.execution.executor import Amount
-from reprocess.execution.run_cluster import RunCluster, find_run
+from reprocess.execution.kubernetes import manifests
+from reprocess.execution.kubernetes.api import Namespace
+from reprocess.execution.kubernetes.autoscaler import Autoscaler
+from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run
 from reprocess.execution.scaling import Limits
 
 
@@ -47,13 +45,13 @@ class Place:
     cost: str = ""
 
 
-class ClusterExecutor(DaskExecutor):
+class KubernetesExecutor(DaskExecutor):
     """Runs tasks on pods; from none to as many as the work is worth, to none. See `at`."""
 
     autoscaler: Autoscaler
 
     @classmethod
-    def at(cls, place: Place) -> ClusterExecutor:
+    def at(cls, place: Place) -> KubernetesExecutor:
         """Make or find everything that a run needs, and start its scheduler.
 
         Raises
@@ -76,9 +74,9 @@ class ClusterExecutor(DaskExecutor):
             return executor
 
     @classmethod
-    def _connected(cls, directory: Path, autoscaler: Autoscaler, **options: Any) -> ClusterExecutor:  # noqa: ANN401
-        security = Security(**certificates.options(directory, "client"))
+    def _connected(cls, directory: Path, autoscaler: Autoscaler, **options: Any) -> KubernetesExecutor:  # noqa: ANN401
         address = f"tls://127.0.0.1:{manifests.PORT}"
+        security = processes.identity(address, directory, "client")
         executor = cls.connect(address, security=security, inquest=autoscaler.inquest, **options)
         assert isinstance(executor, cls)
         executor.autoscaler = autoscaler

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reprocess import errors
-from reprocess.execution import cluster
-from reprocess.execution.manifests import Run
-from reprocess.execution.run_cluster import RunCluster, find_run
-from tests.execution.toy_cluster import JOB, prepared
+from reprocess.execution.kubernetes import api
+from reprocess.execution.kubernetes.manifests import Run
+from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run
+from tests.execution.kubernetes.toy_cluster import JOB, prepared
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ class TestMake:
         files = made(toys).make("10.0.0.1")
 
         assert set(files) >= {"ca.pem", "scheduler.key", "worker.key", "client.key"}
-        assert [len(toys.kept[kind]) for kind in (cluster.SECRETS, cluster.SERVICES, cluster.DEPLOYMENTS)] == [1, 1, 2]
+        assert [len(toys.kept[kind]) for kind in (api.SECRETS, api.SERVICES, api.DEPLOYMENTS)] == [1, 1, 2]
 
     def test_a_driver_that_comes_back(self, toys):
         """Another driver of the same run takes the certificates and the workers that are there."""
@@ -64,7 +64,7 @@ class TestRemove:
         run.remove()
         run.remove()
 
-        assert not any(toys.kept[kind] for kind in (cluster.SECRETS, cluster.SERVICES, cluster.DEPLOYMENTS))
+        assert not any(toys.kept[kind] for kind in (api.SECRETS, api.SERVICES, api.DEPLOYMENTS))
 
     def test_what_cannot_be_deleted(self, toys, caplog):
         """What cannot be deleted is told with how to, and stops nothing."""
@@ -79,19 +79,19 @@ class TestRemove:
 class TestTidy:
     def left(self, toys, job: str, *conditions: dict) -> None:
         """The workers of another run."""
-        toys.create(cluster.JOBS, {"metadata": {"name": job}, "status": {"conditions": list(conditions)}})
+        toys.create(api.JOBS, {"metadata": {"name": job}, "status": {"conditions": list(conditions)}})
         RunCluster(toys, find_run(toys, job), 1).make("10.0.0.9")
 
     def test_runs_that_are_over(self, toys):
         """Workers of a run that has ended, or whose Job is gone, are deleted; those of others are left alone."""
         self.left(toys, "failed", {"type": "Failed", "status": "True"})
         self.left(toys, "gone")
-        toys.delete(cluster.JOBS, "gone")
+        toys.delete(api.JOBS, "gone")
         self.left(toys, "at-work")
         self.left(toys, "about-to-fail", {"type": "Failed", "status": "False"})
         run = made(toys)
         run.make("10.0.0.1")
         run.tidy()
 
-        kept = {name.partition("-worker-")[0] for name in toys.kept[cluster.DEPLOYMENTS]}
+        kept = {name.partition("-worker-")[0] for name in toys.kept[api.DEPLOYMENTS]}
         assert kept == {"at-work", "about-to-fail", JOB}

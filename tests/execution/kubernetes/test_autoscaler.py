@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from reprocess import errors
-from reprocess.execution import autoscaler as autoscaling
-from reprocess.execution import cluster
-from reprocess.execution.autoscaler import Autoscaler
 from reprocess.execution.inquest import LONGEST_S, Verdict
-from reprocess.execution.manifests import Run
-from reprocess.execution.run_cluster import RunCluster
+from reprocess.execution.kubernetes import api
+from reprocess.execution.kubernetes import autoscaler as autoscaling
+from reprocess.execution.kubernetes.autoscaler import Autoscaler
+from reprocess.execution.kubernetes.manifests import Run
+from reprocess.execution.kubernetes.run_cluster import RunCluster
 from reprocess.execution.scaling import Limits, Work
-from tests.execution.toy_cluster import JOB, pod, prepared
+from tests.execution.kubernetes.toy_cluster import JOB, pod, prepared
 
 
 @dataclass
@@ -70,7 +70,7 @@ def clock(monkeypatch):
 
 
 def replicas(toys) -> list[int]:
-    return [one["spec"]["replicas"] for one in toys.kept[cluster.DEPLOYMENTS].values()]
+    return [one["spec"]["replicas"] for one in toys.kept[api.DEPLOYMENTS].values()]
 
 
 class TestTick:
@@ -103,7 +103,7 @@ class TestTick:
         crew = ToyCrew({0: Work(50, 5000.0, 0, 0.0)})
         scaler.tick(crew)
         for name in ("busy", "idle"):
-            toys.create(cluster.PODS, pod(name))
+            toys.create(api.PODS, pod(name))
         crew.hands = {"busy": Hand(busy_s=40.0), "idle": Hand()}
         crew.left = {0: Work(0, 0.0, 1, 40.0)}
         for _ in range(3):
@@ -111,10 +111,10 @@ class TestTick:
             scaler.tick(crew)
 
         assert replicas(toys)[0] == 1
-        assert toys.kept[cluster.PODS]["busy"]["metadata"]["annotations"] == {
+        assert toys.kept[api.PODS]["busy"]["metadata"]["annotations"] == {
             "controller.kubernetes.io/pod-deletion-cost": "41"
         }
-        assert "annotations" not in toys.kept[cluster.PODS]["idle"]
+        assert "annotations" not in toys.kept[api.PODS]["idle"]
 
     def test_no_work_no_requests(self, toys, scaler):
         """An idle run asks nothing of the server."""
@@ -130,7 +130,7 @@ class TestObstacles:
 
     def test_told_once(self, toys, scaler, clock, caplog):
         """What keeps workers from starting is logged once, when it has lasted."""
-        toys.create(cluster.PODS, self.STUCK)
+        toys.create(api.PODS, self.STUCK)
         crew = ToyCrew({0: Work(1, 10.0, 0, 0.0)})
         for _ in range(4):
             scaler.tick(crew)
@@ -140,7 +140,7 @@ class TestObstacles:
 
     def test_a_tier_without_a_worker(self, toys, scaler, clock):
         """Work that waits too long for the first worker of its tier ends the run and says why; others do not help."""
-        toys.create(cluster.PODS, self.STUCK)
+        toys.create(api.PODS, self.STUCK)
         crew = ToyCrew({0: Work(5, 50.0, 1, 10.0), 1: Work(1, 10.0, 0, 0.0)}, {"small": Hand(0, 1.0)})
         for _ in range(8):
             scaler.tick(crew)
@@ -166,7 +166,7 @@ class TestInquest:
 
     def test_a_worker_that_is_back(self, toys, scaler, clock):
         """A worker that is there again in the pod that it was in has died of what it did."""
-        toys.create(cluster.PODS, pod("w"))
+        toys.create(api.PODS, pod("w"))
         crew = ToyCrew({0: Work(1, 1.0, 0, 0.0)})
         scaler.tick(crew)
         assert scaler.inquest("w", 2.0) is Verdict.OPEN

@@ -14,7 +14,7 @@ import dask
 from distributed import LocalCluster, Status
 
 from reprocess import errors
-from reprocess.execution.dask_settings import CLOSE_TIMEOUT_S, CONFIGURATION, offered
+from reprocess.execution.dask.settings import CLOSE_TIMEOUT_S, CONFIGURATION, offered
 
 WORKER_CLOSE_TIMEOUT_S = 0.5
 

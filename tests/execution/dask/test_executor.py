@@ -16,12 +16,12 @@ from distributed import LocalCluster
 
 from reprocess import errors
 from reprocess.execution.attempts import policy
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from reprocess.execution.executor import Task, up_to
 from tests.execution import functions
 from tests.execution.executor_contract import ExecutorContract, task
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MEMORY = 400_000_000
 
 
@@ -240,7 +240,7 @@ class TestProcesses:
 SCRIPT = """
 import sys
 from pathlib import Path
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask.executor import DaskExecutor
 from tests.execution import functions
 from tests.execution.executor_contract import task
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import yaml
 
 from reprocess import errors
-from reprocess.execution import cluster
-from reprocess.execution.cluster import Kind
+from reprocess.execution.kubernetes import api
+from reprocess.execution.kubernetes.api import Kind
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 JOB = "reprocess-0123456789ab-cdef"
 
 
 class ToyNamespace:
-    """As `cluster.Namespace`."""
+    """As `api.Namespace`."""
 
     def __init__(self, name: str = "toys") -> None:
         self.name = name
@@ -44,6 +44,8 @@ class ToyNamespace:
     def create(self, kind, document):
         name = document["metadata"]["name"]
         self._called("create", kind, name)
+        if name in self.kept[kind]:
+            self._called("get", kind, name)  # as the real one reads what it could not make
         made = copy.deepcopy(document)
         made["metadata"]["uid"] = f"uid-{next(self._numbers)}"
         return copy.deepcopy(self.kept[kind].setdefault(name, made))
@@ -75,9 +77,9 @@ def prepared(tiers: int = 2) -> ToyNamespace:
     for tier in range(tiers):
         template = shipped("worker/pod.yaml")
         template["metadata"]["name"] = f"reprocess-worker-{tier}"
-        toys.create(cluster.POD_TEMPLATES, template)
-    toys.create(cluster.CRONJOBS, shipped("base/sweep.yaml"))
-    toys.create(cluster.JOBS, {"metadata": {"name": JOB, "labels": {"reprocess/campaign": "0123456789abcdef"}}})
+        toys.create(api.POD_TEMPLATES, template)
+    toys.create(api.CRONJOBS, shipped("base/sweep.yaml"))
+    toys.create(api.JOBS, {"metadata": {"name": JOB, "labels": {"reprocess/campaign": "0123456789abcdef"}}})
     toys.calls.clear()
     return toys
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reprocess import errors
-from reprocess.execution import certificates, cluster, manifests, pods
-from reprocess.execution.cluster import Namespace, patiently
-from reprocess.execution.manifests import Document, Run
+from reprocess.execution.dask import certificates
+from reprocess.execution.kubernetes import api, manifests, pods
+from reprocess.execution.kubernetes.api import Namespace, patiently
+from reprocess.execution.kubernetes.manifests import Document, Run
 
 REMOVE_S = 20.0
 """How long each thing is tried to be removed; it goes with the Job in any case."""
@@ -50,30 +51,30 @@ class RunCluster:
         ClusterError
             The cluster refuses something, or has no template of a tier.
         """
-        run, known = self.run, patiently(self._namespace.get, cluster.SECRETS, self.run.name)
+        run, known = self.run, patiently(self._namespace.get, api.SECRETS, self.run.name)
         if known is None:
             names = (run.name, f"{run.name}.{run.namespace}.svc", "localhost", "127.0.0.1", address)
             wanted = manifests.secret(run, certificates.issue([name for name in names if name]))
-            known = patiently(self._namespace.create, cluster.SECRETS, wanted)
-        patiently(self._namespace.create, cluster.SERVICES, manifests.service(run))
+            known = patiently(self._namespace.create, api.SECRETS, wanted)
+        patiently(self._namespace.create, api.SERVICES, manifests.service(run))
         for tier in self.asked:
             wanted = manifests.deployment(run, self._template(tier), tier)
-            made = patiently(self._namespace.create, cluster.DEPLOYMENTS, wanted)
+            made = patiently(self._namespace.create, api.DEPLOYMENTS, wanted)
             self.asked[tier] = int(made["spec"].get("replicas", 0))
         return manifests.files_of(known)
 
     def tidy(self) -> None:
         """Delete the workers of runs that are over: a driver that is killed for good can leave some behind."""
-        for found in patiently(self._namespace.list, cluster.DEPLOYMENTS, selector=manifests.ALL_WORKERS):
+        for found in patiently(self._namespace.list, api.DEPLOYMENTS, selector=manifests.ALL_WORKERS):
             name, run = found["metadata"]["name"], found["metadata"]["labels"].get(manifests.RUN, "")
-            job = patiently(self._namespace.get, cluster.JOBS, run) if run else None
+            job = patiently(self._namespace.get, api.JOBS, run) if run else None
             if run != self.run.name and (job is None or manifests.end(job)):
                 _LOG.warning("Run %s is over, and has left workers behind: Deployment %s is deleted.", run, name)
-                self._try(self._namespace.delete, cluster.DEPLOYMENTS, name)
+                self._try(self._namespace.delete, api.DEPLOYMENTS, name)
 
     def _template(self, tier: int) -> Document:
         name = manifests.template_name(tier)
-        found: Document | None = patiently(self._namespace.get, cluster.POD_TEMPLATES, name)
+        found: Document | None = patiently(self._namespace.get, api.POD_TEMPLATES, name)
         if found is None:
             raise errors.ClusterError(
                 f"Namespace {self.run.namespace} has no PodTemplate {name}, which workers of memory tier {tier} are "
@@ -84,28 +85,28 @@ class RunCluster:
     def scale(self, tier: int, replicas: int) -> None:
         """Ask for so many workers of a tier."""
         change = {"spec": {"replicas": replicas}}
-        self._namespace.patch(cluster.DEPLOYMENTS, self.run.deployment(tier), change, part="scale")
+        self._namespace.patch(api.DEPLOYMENTS, self.run.deployment(tier), change, part="scale")
         self.asked[tier] = replicas
 
     def pods(self) -> list[Document]:
         """Return the pods of all workers."""
-        return self._namespace.list(cluster.PODS, selector=self.run.workers)
+        return self._namespace.list(api.PODS, selector=self.run.workers)
 
     def deployments(self) -> list[Document]:
         """Return the Deployments of the run."""
-        return self._namespace.list(cluster.DEPLOYMENTS, selector=self.run.workers)
+        return self._namespace.list(api.DEPLOYMENTS, selector=self.run.workers)
 
     def mark(self, costs: Mapping[str, str]) -> None:
         """Say of pods what it would cost to lose them."""
         for name, cost in costs.items():
-            self._namespace.patch(cluster.PODS, name, {"metadata": {"annotations": {pods.DELETION_COST: cost}}})
+            self._namespace.patch(api.PODS, name, {"metadata": {"annotations": {pods.DELETION_COST: cost}}})
 
     def remove(self) -> None:
         """Delete everything; what cannot be deleted now goes with the Job."""
         for tier in self.asked:
-            self._try(self._namespace.delete, cluster.DEPLOYMENTS, self.run.deployment(tier))
-        self._try(self._namespace.delete, cluster.SERVICES, self.run.name)
-        self._try(self._namespace.delete, cluster.SECRETS, self.run.name)
+            self._try(self._namespace.delete, api.DEPLOYMENTS, self.run.deployment(tier))
+        self._try(self._namespace.delete, api.SERVICES, self.run.name)
+        self._try(self._namespace.delete, api.SECRETS, self.run.name)
 
     def _try(self, call: Callable[..., Any], *arguments: Any) -> None:  # noqa: ANN401
         try:
@@ -129,7 +130,7 @@ def find_run(namespace: Namespace, job: str, *, cost: str = "") -> Run:
     ClusterError
         There is no such Job.
     """
-    found = patiently(namespace.get, cluster.JOBS, job)
+    found = patiently(namespace.get, api.JOBS, job)
     if found is None:
         raise errors.ClusterError(f"Namespace {namespace.name} has no Job {job}, which this driver was to belong to.")
     kept = (found["metadata"].get("labels") or {}).get(manifests.CAMPAIGN, "")

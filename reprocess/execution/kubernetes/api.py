@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from reprocess import errors
-from reprocess.execution.manifests import Document
+from reprocess.execution.kubernetes.manifests import Document
 
 CALL_S = 10.0
 """How long one call may take."""

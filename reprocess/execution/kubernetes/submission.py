@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reprocess import errors
-from reprocess.execution import cluster, manifests, pods
-from reprocess.execution.cluster import Namespace, patiently
-from reprocess.execution.manifests import Document
+from reprocess.execution.kubernetes import api, manifests, pods
+from reprocess.execution.kubernetes.api import Namespace, patiently
+from reprocess.execution.kubernetes.manifests import Document
 
 LOOK_S = 2.0
 START_S = 600.0
@@ -49,13 +49,13 @@ def submit(namespace: Namespace, digest: str, arguments: Sequence[str]) -> Submi
     name = f"reprocess-{manifests.label_value(digest[:_DIGEST].lower())}-{secrets.token_hex(2)}"
     labels = {manifests.CAMPAIGN: digest[:_CAMPAIGN]} if len(digest) >= _CAMPAIGN else {}
     made = patiently(
-        namespace.create, cluster.JOBS, manifests.driver_job(_template(namespace), arguments, name=name, labels=labels)
+        namespace.create, api.JOBS, manifests.driver_job(_template(namespace), arguments, name=name, labels=labels)
     )
     return Submitted(namespace.name, str(made["metadata"]["name"]))
 
 
 def _template(namespace: Namespace) -> Document:
-    for kind in (cluster.CRONJOBS, cluster.OLD_CRONJOBS):
+    for kind in (api.CRONJOBS, api.OLD_CRONJOBS):
         found: Document | None = patiently(namespace.get, kind, manifests.SWEEP)
         if found is not None:
             return found
@@ -88,7 +88,7 @@ def follow(namespace: Namespace, submitted: Submitted, *, say: Say, lines: Say |
     until = time.monotonic() + START_S
     told: set[str] = set()
     while True:
-        job = patiently(namespace.get, cluster.JOBS, submitted.job)
+        job = patiently(namespace.get, api.JOBS, submitted.job)
         if job is None:
             raise errors.ClusterError(
                 f"Job {submitted.job} was deleted. What the run has done is kept; submit it again."
@@ -114,7 +114,7 @@ def follow(namespace: Namespace, submitted: Submitted, *, say: Say, lines: Say |
 
 def _drivers(namespace: Namespace, submitted: Submitted) -> list[Document]:
     """Return the pods that the Job has had, the latest last."""
-    found: list[Document] = patiently(namespace.list, cluster.PODS, selector=f"job-name={submitted.job}")
+    found: list[Document] = patiently(namespace.list, api.PODS, selector=f"job-name={submitted.job}")
     return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
 
 
@@ -140,7 +140,7 @@ def _obstacles(namespace: Namespace, submitted: Submitted, found: Sequence[Docum
     yield from pods.obstacles([], found, what=DRIVER)
     if not found:
         try:
-            events = namespace.list(cluster.EVENTS, field=f"involvedObject.name={submitted.job},type=Warning")
+            events = namespace.list(api.EVENTS, field=f"involvedObject.name={submitted.job},type=Warning")
         except errors.ClusterError:
             return
         for event in events:

@@ -56,22 +56,19 @@ def verdict(pod: Document | None, now: datetime.datetime) -> Verdict:
 
 
 def obstacles(deployments: Iterable[Document], pods: Iterable[Document], *, what: str = "worker") -> Iterator[str]:
-    """Say, a sentence each, what keeps pods from starting; `what` they are."""
+    """Say, a sentence for each reason, what keeps pods from starting; `what` they are."""
     for deployment in deployments:
         refused = _condition(deployment.get("status", {}), "ReplicaFailure", "True")
         if refused:
             yield f"No worker can be made: {_sentence(refused.get('message', ''))} {_advice(refused)}"
+    alike: dict[tuple[str, str], list[str]] = {}
     for pod in pods:
-        status = pod.get("status", {})
-        name = pod["metadata"]["name"]
-        unschedulable = _condition(status, "PodScheduled", "False")
-        if unschedulable and unschedulable.get("reason") == "Unschedulable":
-            yield (
-                f"No node takes {what} {name}: {_sentence(unschedulable.get('message', ''))} Look at the requests, the "
-                "node selectors and the tolerations of its template, and at the limits of the node group."
-            )
-        for waiting in _waiting(status):
-            yield f"{what.capitalize()} {name} does not start: {waiting}"
+        for reason in _reasons(pod.get("status", {})):
+            alike.setdefault(reason, []).append(pod["metadata"]["name"])
+    for (before, after), names in alike.items():
+        others = " and others" if len(names) > 1 else ""
+        text = f"{before.format(f'{what} {min(names)}{others}')}: {after}"
+        yield text[0].upper() + text[1:]
 
 
 def costs(busy_s: Mapping[str, float | None], pods: Iterable[Document]) -> dict[str, str]:
@@ -114,17 +111,30 @@ def _is_recent(ended: Document, now: datetime.datetime) -> bool:
     return abs((now - at).total_seconds()) <= _RECENT_S
 
 
-def _waiting(status: Document) -> Iterator[str]:
+def _reasons(status: Document) -> Iterator[tuple[str, str]]:
+    """Say why a pod does not start: what is the matter with whom, and the details."""
+    unschedulable = _condition(status, "PodScheduled", "False")
+    if unschedulable and unschedulable.get("reason") == "Unschedulable":
+        yield (
+            "No node takes {}",
+            f"{_sentence(unschedulable.get('message', ''))} Look at the requests, the node selectors and the "
+            "tolerations of its template, and at the limits of the node group.",
+        )
     for container in status.get("containerStatuses") or []:
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason, message = waiting.get("reason", ""), _sentence(waiting.get("message", ""))
+        why = ""
         if reason in _NO_IMAGE:
             image = container.get("image")
-            yield f"its image {image} cannot be had ({reason}). {message} Check its name and its registry."
+            why = f"image {image} cannot be had ({reason}). {message} Check its name and its registry."
         elif reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-            yield f"its container cannot be made ({reason}). {message} Check its ConfigMap and Secrets."
+            why = f"the container cannot be made ({reason}). {message} Check its ConfigMap and Secrets."
         elif reason == "CrashLoopBackOff":
-            yield f"it ends again and again. {message} Its log says why: kubectl logs --previous."
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            how = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', 'unknown')}"
+            why = f"the container ends again and again ({how}). Its log says why: kubectl logs --previous."
+        if why:
+            yield "{} cannot start", why
 
 
 def _advice(refused: Document) -> str:

@@ -14,12 +14,12 @@ import pytest
 from distributed import Security
 
 from reprocess import errors
-from reprocess.execution import certificates, processes
-from reprocess.execution.dask import DaskExecutor
+from reprocess.execution.dask import certificates, processes
+from reprocess.execution.dask.executor import DaskExecutor
 from tests.execution import functions
 from tests.execution.executor_contract import task
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROGRAM = "from reprocess.cli import program; program()"
 
 
@@ -110,7 +110,7 @@ class TestScheduler:
     def test_it_ends_with_its_driver(self, tls, port, tmp_path):
         """A driver that is killed takes its scheduler along."""
         script = (
-            "import sys, time\nfrom pathlib import Path\nfrom reprocess.execution import processes\n"
+            "import sys, time\nfrom pathlib import Path\nfrom reprocess.execution.dask import processes\n"
             f"with processes.scheduler({port}, Path({str(tls)!r})):\n    print('up', flush=True)\n    time.sleep(600)\n"
         )
         driver = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)

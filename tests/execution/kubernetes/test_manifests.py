@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reprocess import errors
-from reprocess.execution import manifests
-from reprocess.execution.manifests import Run
-from tests.execution.toy_cluster import JOB, shipped
+from reprocess.execution.kubernetes import manifests
+from reprocess.execution.kubernetes.manifests import Run
+from tests.execution.kubernetes.toy_cluster import JOB, shipped
 
 RUN = Run("night", JOB, "uid-1", {"reprocess/campaign": "0123456789abcdef"})
 
