@@ -332,7 +332,7 @@ class TestConnect:
 class TestDeserted:
     def test_no_worker_for_long(self, monkeypatch):
         """A run without a single worker for long ends with an error that says so, instead of waiting for ever."""
-        monkeypatch.setattr("reprocess.execution.dask.DESERTED_S", 0.5)
+        monkeypatch.setattr("reprocess.execution.dask.executor.DESERTED_S", 0.5)
         with (
             LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
             DaskExecutor.connect(empty.scheduler_address) as executor,
