@@ -15,7 +15,7 @@ from reprocess.exposure import Band, Outcome
 from reprocess.formats import records
 from reprocess.planning.pilot import Finding
 from reprocess.planning.plan import Item, Plan
-from reprocess.publication import ledger, publish
+from reprocess.publication import ledger, obstacles, publish
 from reprocess.publication.manifest import Manifest, prefix
 from reprocess.reporting import ending, page, plaintext, quicklook, report
 from reprocess.reporting.ending import Ending
@@ -54,6 +54,7 @@ def write_report(
         ending=end,
         prices=archive.settings.prices,
         pilot=_pilot(archive, made),
+        obstacles=obstacles.read(archive.store, made.digest[:16]),
     )
     summary = report.summarise(made, outcomes, around)
     place = f"campaigns/{made.digest[:16]}/report"

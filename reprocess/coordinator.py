@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from reprocess import __version__, closing, errors, logs, redaction, units, worker, workplace
@@ -27,6 +27,7 @@ from reprocess.publication import (
     holds,
     kept_plans,
     ledger,
+    obstacles,
     refusals,
     releases,
     settlement,
@@ -254,6 +255,7 @@ class _Run:
             try:
                 with ExitStack() as stack:
                     self.executor = executor or stack.enter_context(workplace.open_executor(self.archive.settings))
+                    self.executor.tell_obstacles(self._note_obstacle)
                     if self.metrics is not None:
                         stack.enter_context(self.metrics.attending(self.executor.load, epoch=self.book.epoch))
                     self._phases()
@@ -268,6 +270,11 @@ class _Run:
         store, epoch = self.archive.store, self.book.epoch
         events.record(store, found, campaign=self.campaign, epoch=epoch, number=number)
         unit_logs.write(store, self.campaign, outcomes, epoch=epoch, number=number)
+
+    def _note_obstacle(self, text: str) -> None:
+        """Keep what is in the way of the workers; called in a thread that must not wait for the store."""
+        with suppress(RuntimeError):  # the run is over
+            self._reader.submit(obstacles.note, self.archive.store, self.campaign, text)
 
     def _decides(self, outcome: Outcome) -> bool:
         """Whether an outcome says what became of its exposure."""

@@ -105,6 +105,47 @@ class TestControl:
         assert not trips.shown(archive)
 
 
+class Hindered(Acting):
+    """Tells of something that is in the way, and ends when it is told to."""
+
+    def __init__(self, error=None):
+        super().__init__()
+        self.error = error
+
+    def tell_obstacles(self, note):
+        note("No node takes worker w.")
+
+    def run(self, function, tasks, **options):
+        for outcome in super().run(function, tasks, **options):
+            yield outcome
+            if self.error is not None:
+                raise self.error
+
+
+class TestObstacles:
+    """What keeps workers from coming."""
+
+    def test_in_the_report(self):
+        """It stands in the report of a campaign, of later runs too."""
+        archive, made, name = prepare()
+        first = coordinator.run(archive, made.digest, executor=Hindered(), wish=Wish(most_exposures=1))
+        second = coordinator.run(archive, made.digest)
+
+        assert [[one.text for one in each.obstacles] for each in (first, second)] == [["No node takes worker w."]] * 2
+        assert "No node takes worker w." in archive.store.get(f"campaigns/{name}/report.html").data.decode()
+
+    def test_the_end_of_a_run(self):
+        """What ends a run because its cluster refuses something stands in the report, and the run can be repeated."""
+        archive, made, name = prepare()
+        with pytest.raises(errors.ClusterError, match="no image"):
+            coordinator.run(archive, made.digest, executor=Hindered(errors.ClusterError("There is no image.")))
+
+        text = archive.store.get(f"campaigns/{name}/report.txt").data.decode()
+        assert "There is no image." in text
+        assert "No node takes worker w." in text
+        assert classes(coordinator.run(archive, made.digest)) == {"published": 6}
+
+
 class TestLimits:
     """--max-hours, --max-cost, --max-exposures."""
 

@@ -230,6 +230,9 @@ class Executor(abc.ABC):
             Says how long the run may take from now on, None for as long as it likes; asked from another thread.
         """
 
+    def tell_obstacles(self, note: Callable[[str], None]) -> None:  # noqa: B027 - most executors have their workers
+        """Have what keeps workers from coming told, a text for each thing, once; `note` is called in another thread."""
+
     def load(self) -> Load | None:
         """Say what there is to do and who is there; None where nobody counts. May be asked from any thread."""
         return None

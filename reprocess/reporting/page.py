@@ -23,7 +23,7 @@ from reprocess.reporting.plaintext import throughput_text
 from reprocess.reporting.report import Summary
 from reprocess.reporting.tables import ModeRow, PublishedRow
 from reprocess.reporting.timeline import Timeline
-from reprocess.reporting.wording import duration_text, plain, size_text
+from reprocess.reporting.wording import duration_text, moment_text, plain, size_text
 
 _LARGEST = 20
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -151,7 +151,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"size": size_text, "duration": duration_text, "number": _number, "percent": _percent}
-    environment.filters |= {"share": _share, "sigma": _sigma, "signed": _signed}
+    environment.filters |= {"share": _share, "sigma": _sigma, "signed": _signed, "moment": moment_text}
     return environment.get_template("report.html.j2")
 
 

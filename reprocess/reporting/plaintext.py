@@ -9,7 +9,7 @@ from reprocess.reporting.classes import TO_DO
 from reprocess.reporting.cost import CostRow
 from reprocess.reporting.report import Summary
 from reprocess.reporting.tables import ModeRow, ReasonRow
-from reprocess.reporting.wording import duration_text, plain, size_text
+from reprocess.reporting.wording import duration_text, moment_text, plain, size_text
 
 _WIDTH = 110
 _CELL = 60
@@ -18,7 +18,8 @@ _LARGEST = 10
 
 def render(summary: Summary) -> str:
     """Write a summary as text of about 110 columns, ending with a newline; the lines hold no control characters."""
-    parts = (_header, _closing, _pilot, _modes, _reasons, _published, _problems, _differences, _effort, _cost, _left)
+    before = (_header, _closing, _obstacles, _pilot, _modes, _reasons)
+    parts = (*before, _published, _problems, _differences, _effort, _cost, _left)
     blocks = ("\n".join(part(summary)) for part in parts)
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -48,6 +49,13 @@ def _closing(summary: Summary) -> Iterator[str]:
     if remainder.total:
         yield f"  THE SUM DOES NOT CLOSE. Without exactly one class ({remainder.extent}):"
         yield from (f"    {dataset}" for dataset in remainder.rows)
+
+
+def _obstacles(summary: Summary) -> Iterator[str]:
+    if summary.obstacles:
+        yield "In the way of the workers"
+    for one in summary.obstacles:
+        yield from _wrap(f"{moment_text(one.since)}: {one.text}", indent="  ")
 
 
 def _pilot(summary: Summary) -> Iterator[str]:

@@ -14,6 +14,7 @@ from reprocess.planning.pilot import Finding
 from reprocess.planning.plan import Plan, counts
 from reprocess.publication import ledger, spending
 from reprocess.publication.manifest import File
+from reprocess.publication.obstacles import Obstacle
 from reprocess.reporting import cost as costs
 from reprocess.reporting import differences, later, tables
 from reprocess.reporting import timeline as timelines
@@ -61,6 +62,7 @@ class Summary:
     later : tuple of Step
         What a later run would do, and what waits for a decision.
     pilot : Finding or None
+    obstacles : tuple of Obstacle
     """
 
     archive: str
@@ -89,6 +91,7 @@ class Summary:
     differences: Differences
     later: tuple[Step, ...]
     pilot: Finding | None
+    obstacles: tuple[Obstacle, ...]
 
     @property
     def ended(self) -> bool:
@@ -129,6 +132,8 @@ class Circumstances:
         For what the campaign cost in money.
     pilot : Finding or None
         What the pilot has shown, where there was one.
+    obstacles : sequence of Obstacle
+        What was in the way of the workers.
     """
 
     archive: str
@@ -137,6 +142,7 @@ class Circumstances:
     ending: Ending = field(default_factory=Ending)
     prices: PriceSettings = field(default_factory=PriceSettings)
     pilot: Finding | None = None
+    obstacles: Sequence[Obstacle] = ()
 
 
 def summarise(
@@ -199,6 +205,7 @@ def summarise(
         differences=differences.differences(_decisive(every), modes, rows=rows),
         later=later.steps(classes, to_do=to_do, remainder=len(broken), state=around.ending.state, names=names),
         pilot=around.pilot,
+        obstacles=tuple(Obstacle(plain(one.text), plain(one.since)) for one in around.obstacles),
     )
 
 

@@ -31,6 +31,11 @@ def _three_digits(value: float) -> str:
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
+def moment_text(moment: str) -> str:
+    """Write an ISO 8601 time in UTC to the second."""
+    return f"{moment[:19].replace('T', ' ')} UTC"
+
+
 def rate_text(per_second: float) -> str:
     """Write how often something happens, in the unit that gives a number from 1 on where there is one."""
     for name, seconds in (("s", 1), ("min", 60), ("h", 3600)):

@@ -14,6 +14,7 @@ from reprocess.exposure import Reason
 from reprocess.planning.forecast import Forecast, Interval
 from reprocess.planning.pilot import Finding
 from reprocess.publication.manifest import File
+from reprocess.publication.obstacles import Obstacle
 from reprocess.reporting import page, quicklook, report
 from reprocess.reporting.ending import Ending
 from reprocess.settings import PriceSettings
@@ -233,6 +234,7 @@ def everything():
         ending=Ending("paused", "gain <is> wrong", "anna"),
         prices=PriceSettings(core_hour=1.0),
         pilot=Finding(("d00",), True, "", {"published": 1}, 1.0, 10),
+        obstacles=[Obstacle("No node takes <w>. Look at the tolerations.", "2026-01-02T03:04:05.678Z")],
     )
     return report.summarise(made, outcomes, around)
 
@@ -254,13 +256,21 @@ class TestOperator:
         sections = [each["id"] for each in found.of("section")]
 
         assert sections == [
-            "closing", "next", "pilot", "problems", "differences", "pictures", "timeline", "cost", "effort", "stale",
-            "published", "again",
+            "closing", "next", "obstacles", "pilot", "problems", "differences", "pictures", "timeline", "cost", "effort",
+            "stale", "published", "again",
         ]  # fmt: skip
         assert {link["href"][1:] for link in found.of("a")} <= set(sections)
         assert all(head.get("scope") in ("row", "col") for head in found.of("th"))
         assert all(each["role"] == "img" and each["aria-label"] for each in found.of("svg"))
         assert found.open == []
+
+    def test_what_was_in_the_way(self):
+        """What kept workers from coming is told with its time, and nowhere if there was nothing."""
+        text = page.render(everything())
+
+        assert "2026-01-02 03:04:05 UTC" in text
+        assert "No node takes &lt;w&gt;. Look at the tolerations." in text
+        assert "In the way" not in page.render(report.summarise(plan(), [], AROUND))
 
     def test_what_was_not_selected(self):
         """What --where left out is in no class, and is told."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reprocess.publication.obstacles import Obstacle
 from reprocess.reporting import plaintext, report, wording
 from reprocess.reporting.ending import Ending
 from tests.reporting.campaigns import SUPERBIAS, VERSION, item, outcome, plan
@@ -47,6 +48,13 @@ def test_a_campaign_that_has_not_ended_is_no_alarm():
     assert "The campaign has not ended." in found
     assert "DOES NOT CLOSE" not in found
     assert "reprocess run" in found
+
+
+def test_what_was_in_the_way():
+    """What kept workers from coming is told with its time."""
+    found = text(plan(item("done")), [outcome("done")], obstacles=[Obstacle("No node.", "2026-01-02T03:04:05Z")])
+
+    assert "In the way of the workers\n  2026-01-02 03:04:05 UTC: No node.\n" in found
 
 
 def test_a_stranger_is_loud_at_any_time():

@@ -7,7 +7,7 @@ import datetime
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from reprocess import errors
@@ -15,11 +15,10 @@ from reprocess.execution import scaling
 from reprocess.execution.inquest import LONGEST_S, Verdict
 from reprocess.execution.kubernetes import pods
 from reprocess.execution.kubernetes.manifests import Document
+from reprocess.execution.kubernetes.pods import Lasting
 from reprocess.execution.kubernetes.run_cluster import RunCluster
 from reprocess.execution.scaling import Fleet, Limits, Memory, Work
 
-CONFIRMED_S = 20.0
-"""What keeps workers from starting for so long is told; much passes by itself."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -70,8 +69,9 @@ class Autoscaler:
         self._names: frozenset[str] = frozenset()
         self._looked = -float("inf")
         self._alive: dict[int, float] = {}
-        self._seen: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._lasting = Lasting()
+        self._told: list[str] = []
+        self._note: Callable[[str], None] | None = None
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -79,6 +79,12 @@ class Autoscaler:
         """Begin to fit the workers of a run to its work."""
         self._thread = threading.Thread(target=self._keep, args=(crew,), name="autoscaler", daemon=True)
         self._thread.start()
+
+    def tell_obstacles(self, note: Callable[[str], None]) -> None:
+        """Have what is in the way told, what was in it before too."""
+        self._note = note
+        for text in tuple(self._told):
+            note(text)
 
     def stop(self) -> None:
         """Leave the workers as they are from now on."""
@@ -151,10 +157,8 @@ class Autoscaler:
         now = time.monotonic()
         missing = sum(self._cluster.asked.values()) > len(hands)
         found = list(pods.obstacles(self._cluster.deployments(), self._pods.values())) if missing else []
-        self._seen = {text: self._seen.get(text, now) for text in found}
-        for text, since in self._seen.items():
-            if now - since >= CONFIRMED_S:
-                self._tell(text)
+        for text in self._lasting.of(found, now):
+            self._tell(text)
         waiting = [tier for tier, one in work.items() if one.queued and not any(h.tier >= tier for h in hands.values())]
         self._alive = {tier: self._alive.get(tier, now) for tier in waiting}
         for tier, since in self._alive.items():
@@ -164,10 +168,12 @@ class Autoscaler:
                 crew.abandon(errors.ClusterError(f"{text} Outcomes so far are kept: run the plan again."))
 
     def _tell(self, text: str) -> None:
-        """Log what is in the way, once."""
+        """Log what is in the way, once, and pass it on."""
         if text not in self._told:
-            self._told.add(text)
+            self._told.append(text)
             _LOG.warning("%s", text)
+            if self._note is not None:
+                self._note(text)
 
 
 def _count(hands: Mapping[str, Hand], tier: int) -> int:

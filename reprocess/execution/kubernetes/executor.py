@@ -89,6 +89,10 @@ class KubernetesExecutor(DaskExecutor):
         """See `Executor.expect`."""
         self.backlog.expect(amounts(), hours_left)
 
+    def tell_obstacles(self, note: Callable[[str], None]) -> None:
+        """See `Executor.tell_obstacles`."""
+        self.autoscaler.tell_obstacles(note)
+
     def close(self) -> None:
         """Delete the workers and all else that was made for the run."""
         self.autoscaler.stop()

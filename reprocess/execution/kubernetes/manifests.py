@@ -55,7 +55,7 @@ class Run:
     @property
     def workers(self) -> str:
         """Selector of the pods of all workers."""
-        return f"{RUN}={self.name},{COMPONENT}=worker"
+        return workers_of(self.name)
 
     def deployment(self, tier: int) -> str:
         """Name of the Deployment of a tier."""
@@ -67,6 +67,11 @@ def end(job: Document) -> str:
     conditions = job.get("status", {}).get("conditions") or []
     found = (one["type"] for one in conditions if one.get("status") == "True")
     return next((kind for kind in found if kind in ("Complete", "Failed")), "")
+
+
+def workers_of(job: str) -> str:
+    """Return the selector of the pods of all workers of a run."""
+    return f"{RUN}={job},{COMPONENT}=worker"
 
 
 def template_name(tier: int) -> str:

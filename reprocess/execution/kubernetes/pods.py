@@ -16,6 +16,9 @@ Document = dict[str, Any]
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """Of two pods the one with the lower number goes first, where the controller knows of it (since 1.22)."""
 
+CONFIRMED_S = 20.0
+"""What keeps pods from starting for so long is told; much passes by itself."""
+
 _TAKEN = frozenset(
     {"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "UnexpectedAdmissionError"}
 )
@@ -69,6 +72,18 @@ def obstacles(deployments: Iterable[Document], pods: Iterable[Document], *, what
         others = " and others" if len(names) > 1 else ""
         text = f"{before.format(f'{what} {min(names)}{others}')}: {after}"
         yield text[0].upper() + text[1:]
+
+
+class Lasting:
+    """Of texts that are found again and again, tells those that have been there for long enough."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def of(self, texts: Iterable[str], now_s: float) -> list[str]:
+        """Take what is found now; returns what has lasted, again and again."""
+        self._since = {text: self._since.get(text, now_s) for text in texts}
+        return [text for text, since in self._since.items() if now_s - since >= CONFIRMED_S]
 
 
 def costs(busy_s: Mapping[str, float | None], pods: Iterable[Document]) -> dict[str, str]:

@@ -87,6 +87,7 @@ def follow(namespace: Namespace, submitted: Submitted, *, say: Say, lines: Say |
     log = _Log(namespace, lines) if lines else None
     until = time.monotonic() + START_S
     told: set[str] = set()
+    lasting = pods.Lasting()
     while True:
         job = patiently(namespace.get, api.JOBS, submitted.job)
         if job is None:
@@ -98,9 +99,9 @@ def follow(namespace: Namespace, submitted: Submitted, *, say: Say, lines: Say |
         if log is not None and started:
             log.read(started[-1])
         if ended := _end(job):
-            say(ended)
+            say(f"{ended}{_last_words(found)}")
             return _exit_code(found)
-        for text in [] if started else _obstacles(namespace, submitted, found):
+        for text in lasting.of(_obstacles(namespace, submitted, found, started), time.monotonic()):
             if text not in told:
                 told.add(text)
                 say(text)
@@ -123,7 +124,7 @@ def _end(job: Document) -> str:
     how = manifests.end(job)
     why = next((one.get("message") for one in job.get("status", {}).get("conditions") or [] if one["type"] == how), "")
     words = {"Complete": "has ended well", "Failed": "has failed"}
-    return f"Job {job['metadata']['name']} {words[how]}{f': {why}' if why else ''}" if how else ""
+    return f"Job {job['metadata']['name']} {words[how]}{f': {why}' if why else ''}." if how else ""
 
 
 def _exit_code(found: Sequence[Document]) -> int:
@@ -135,8 +136,26 @@ def _exit_code(found: Sequence[Document]) -> int:
     return _UNKNOWN
 
 
-def _obstacles(namespace: Namespace, submitted: Submitted, found: Sequence[Document]) -> Iterator[str]:
-    """Say what keeps a driver from starting; its Job tells in its events only what keeps a pod from being made."""
+def _last_words(found: Sequence[Document]) -> str:
+    """Return what the last driver said at its end, if it failed: the kubelet keeps the end of its log."""
+    for pod in reversed(found):
+        for container in pod["status"].get("containerStatuses") or []:
+            if container["name"] == DRIVER and (ended := container["state"].get("terminated")):
+                lines = str(ended.get("message") or "").strip().splitlines()
+                return f" {lines[-1]}" if lines and ended["exitCode"] else ""
+    return ""
+
+
+def _obstacles(
+    namespace: Namespace, submitted: Submitted, found: Sequence[Document], started: Sequence[Document]
+) -> Iterator[str]:
+    """Say what keeps a driver from starting, or its workers.
+
+    A Job tells in its events alone what keeps a pod from being made.
+    """
+    if started:
+        yield from pods.obstacles([], patiently(namespace.list, api.PODS, selector=manifests.workers_of(submitted.job)))
+        return
     yield from pods.obstacles([], found, what=DRIVER)
     if not found:
         try:

@@ -138,6 +138,19 @@ class TestObstacles:
 
         assert [record.message.count("0/1 nodes") for record in caplog.records if record.levelname == "WARNING"] == [1]
 
+    def test_passed_on(self, toys, scaler, clock):
+        """What was in the way before somebody listens is told too, once."""
+        toys.create(api.PODS, self.STUCK)
+        crew, early, late = ToyCrew({0: Work(1, 10.0, 0, 0.0)}), [], []
+        scaler.tell_obstacles(early.append)
+        for _ in range(4):
+            scaler.tick(crew)
+            clock[0] += 15
+        scaler.tell_obstacles(late.append)
+
+        assert early == late
+        assert [text.count("0/1 nodes") for text in early] == [1]
+
     def test_a_tier_without_a_worker(self, toys, scaler, clock):
         """Work that waits too long for the first worker of its tier ends the run and says why; others do not help."""
         toys.create(api.PODS, self.STUCK)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from reprocess import errors
-from reprocess.execution.kubernetes import api, submission
+from reprocess.execution.kubernetes import api, pods, submission
 from tests.execution.kubernetes.toy_cluster import ToyNamespace, prepared
 
 DIGEST = "0123456789abcdef" * 4
@@ -53,9 +53,9 @@ class TestFollow:
     def quick(self, monkeypatch):
         monkeypatch.setattr(submission, "LOOK_S", 0.0)
 
-    def ended(self, toys, made, kind, code, message=""):
-        job(toys, made)["status"] = {"conditions": [{"type": kind, "status": "True", "message": message}]}
-        ended = {"name": "driver", "state": {"terminated": {"exitCode": code}}}
+    def ended(self, toys, made, kind, code, words=""):
+        job(toys, made)["status"] = {"conditions": [{"type": kind, "status": "True", "message": ""}]}
+        ended = {"name": "driver", "state": {"terminated": {"exitCode": code, "message": words}}}
         toys.create(
             api.PODS,
             {
@@ -73,6 +73,31 @@ class TestFollow:
         assert submission.follow(toys, made, say=said.append) == code
         assert word in said[-1]
 
+    def test_last_words(self, toys):
+        """What a driver that failed said at its end is told: who only waits reads no log."""
+        made, said = submission.submit(toys, DIGEST, []), []
+        self.ended(toys, made, "Failed", 7, "a line\nreprocess: No node takes worker w.\n")
+
+        assert submission.follow(toys, made, say=said.append) == 7
+        assert said[-1].endswith("has failed. reprocess: No node takes worker w.")
+
+    def test_workers_that_do_not_come(self, toys, monkeypatch):
+        """While the driver runs, what keeps its workers from starting is told once."""
+        monkeypatch.setattr(pods, "CONFIRMED_S", 0.0)
+        made, said = submission.submit(toys, DIGEST, []), []
+        running = {"metadata": {"name": "p", "labels": {"job-name": made.job}}, "status": {"phase": "Running"}}
+        toys.create(api.PODS, running)
+        reason = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+        labels = {"reprocess/run": made.job, "app.kubernetes.io/component": "worker"}
+        toys.create(api.PODS, {"metadata": {"name": "w", "labels": labels}, "status": {"conditions": [reason]}})
+        failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+        looks = iter([lambda: None, lambda: job(toys, made).update(status=failed)])
+        monkeypatch.setattr(submission.time, "sleep", lambda _: next(looks)())
+
+        submission.follow(toys, made, say=said.append)
+
+        assert [text.startswith("No node takes worker w: 0/1 nodes.") for text in said] == [True, False]
+
     def test_deleted(self, toys):
         """A Job that is deleted while it is watched ends the watch."""
         made = submission.submit(toys, DIGEST, [])
@@ -82,8 +107,9 @@ class TestFollow:
             submission.follow(toys, made, say=print)
 
     def test_a_driver_that_does_not_start(self, toys, monkeypatch):
-        """What keeps a driver from starting is told at once, and after long the watch ends with it."""
+        """What keeps a driver from starting is told when it has lasted, and after long the watch ends with it."""
         monkeypatch.setattr(submission, "START_S", 0.05)
+        monkeypatch.setattr(pods, "CONFIRMED_S", 0.0)
         made, said = submission.submit(toys, DIGEST, []), []
         waiting = {"name": "driver", "image": "i", "state": {"waiting": {"reason": "ErrImagePull", "message": "none"}}}
         toys.create(
