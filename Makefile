@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PIP := python -m pip install --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes chaos verify parity browser lint types contracts check infra-check image benchmark clean
+.PHONY: help setup demo test test-kubernetes chaos verify parity browser lint types contracts templates check infra-check image benchmark clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,10 +64,12 @@ types: $(VENV)/.ready ## mypy, strict
 contracts: $(VENV)/.ready ## The direction of imports
 	@$(RUN)/lint-imports
 
-check: lint types contracts ## lint, types and import contracts
-
-infra-check: $(VENV)/.ready ## The AWS templates: cfn-lint, and our tests of policies, buckets, machines and costs
+templates: $(VENV)/.ready ## The AWS templates through cfn-lint
 	@$(RUN)/cfn-lint infra/*.yaml
+
+check: lint types contracts templates ## lint, types, import contracts and templates
+
+infra-check: templates ## The AWS templates: cfn-lint, and our tests of policies, buckets, machines and costs
 	@$(RUN)/python -m pytest -q tests/infra
 
 image: $(VENV)/.ready ## The image, built twice and tested (root; REPROCESS_IMAGE_BASE: a root filesystem of bookworm with Python 3.11)

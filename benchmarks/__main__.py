@@ -12,6 +12,7 @@ from benchmarks import (
     benchmark_coordinator,
     benchmark_exposure,
     benchmark_forecast,
+    benchmark_kubernetes,
     benchmark_scaling,
     benchmark_scan,
     benchmark_staleness,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "coordinator": benchmark_coordinator.main,
     "cluster": benchmark_cluster.main,
     "scaling": benchmark_scaling.main,
+    "kubernetes": benchmark_kubernetes.main,
 }
 
 

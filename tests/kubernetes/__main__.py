@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from tests.kubernetes import one_node
+
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT.parent / "shared" / "tools"
-IMAGE = "reprocess:test"
 
 
 def main() -> int:
@@ -28,55 +26,19 @@ def main() -> int:
     with contextlib.ExitStack() as scratch:
         environment = dict(os.environ)
         if "KUBECONFIG" not in os.environ:
-            if os.geteuid() or not (TOOLS / "kube" / "kube").exists():
-                print("[kubernetes] KUBECONFIG names no cluster, and none can be brought up here: nothing is tested")
+            if why := one_node.why_not():
+                print(f"[kubernetes] KUBECONFIG names no cluster, and {why}: nothing is tested on a cluster")
                 return 0
-            environment |= scratch.enter_context(bench())
+            try:
+                environment |= scratch.enter_context(one_node.one_node())
+            except one_node.NoCluster as error:
+                print(f"[kubernetes] No cluster can be brought up here: {error}. Nothing is tested on a cluster.")
+                return 0
+            # Who ends this program ends what it has brought up.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         options = ["-ra", "-o", "addopts=", "-o", "junit_family=xunit1", "--import-mode=importlib"]
         line = [sys.executable, "-m", "pytest", *options, *(sys.argv[1:] or ["tests/kubernetes"])]
         return subprocess.run(line, cwd=ROOT, env=environment, check=False).returncode
-
-
-@contextlib.contextmanager
-def bench() -> Iterator[dict[str, str]]:
-    """A cluster of one node and an object store, on this machine; yields the environment that names them."""
-    kube, s3 = TOOLS / "kube" / "kube", TOOLS / "s3" / "s3"
-    with tempfile.TemporaryDirectory(prefix="reprocess-kubernetes-") as name, contextlib.ExitStack() as scratch:
-        place = Path(name)
-        say("a cluster of one node")
-        scratch.callback(run, kube, "down", place / "node")
-        found = settings(run(kube, "up", place / "node"))
-        say("an object store")
-        scratch.callback(run, s3, "down", place / "store")
-        found |= settings(run(s3, "up", place / "store", "--address", found["KUBE_BENCH_HOST"]))
-        image = Path(os.environ.get("REPROCESS_TEST_IMAGE_FILE", place / "image.tar"))
-        if not image.exists():
-            say("the image")
-            run(kube, "base", "-o", place / "base")
-            run(sys.executable, ROOT / "image" / "build", place / "base", image, "--name", IMAGE)
-        run(kube, "load", place / "node", image)
-        say("ready")
-        yield {**found, "REPROCESS_TEST_IMAGE": IMAGE, "REPROCESS_TEST_HOST": found["KUBE_BENCH_HOST"]}
-
-
-def run(*line: object) -> str:
-    """Run a command to its end; its output."""
-    return subprocess.run([str(word) for word in line], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def settings(text: str) -> dict[str, str]:
-    """Read lines that a shell was to evaluate."""
-    script = f"set -a; {text}\nenv -0"
-    told = subprocess.run(
-        ["bash", "-c", script], check=True, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}
-    )
-    pairs = (one.partition("=") for one in told.stdout.split("\0") if one)
-    return {name: value for name, _, value in pairs if name not in ("PATH", "PWD", "SHLVL", "_")}
-
-
-def say(text: str) -> None:
-    """Tell what is done, and when."""
-    print(f"[kubernetes] {time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
-from reprocess import campaign
-from reprocess.planning.plan import Plan
 from reprocess.simulation.options import SimulationOptions
-from reprocess.storage import open_store
-from tests import trips
-from tests.kubernetes.bench import Bench, kubectl
+from tests.kubernetes import archives
+from tests.kubernetes.archives import Planned
+from tests.kubernetes.bench import Bench
 from tests.kubernetes.relay import Relay
 
 WANTED = {
@@ -30,7 +25,6 @@ WANTED = {
     "AWS_ENDPOINT_URL": "names no object store",
 }
 OPTIONS = SimulationOptions(exposures=8, shape=(128, 128), groups=6, instruments=("NIRCAM",))
-_NUMBERS = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,22 +61,7 @@ def relay(shared_relay: Relay) -> Iterator[Relay]:
 @pytest.fixture(scope="session")
 def bucket(endpoint: str) -> str:
     """A bucket with made-up exposures below ``sim``."""
-    name = f"kubernetes-{os.getpid()}"
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=name)
-    trips.copy(trips.simulated(OPTIONS), open_store(f"s3://{name}/sim", endpoint=endpoint))
-    return name
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An archive with a plan."""
-
-    archive: campaign.Archive
-    plan: Plan
-
-    @property
-    def url(self) -> str:
-        return self.archive.store.url
+    return archives.bucket(endpoint, OPTIONS)
 
 
 @pytest.fixture
@@ -90,38 +69,17 @@ def planned(endpoint: str, bucket: str):
     """Make an archive with a plan for all its exposures; call it for more."""
 
     def make(name: str = "", *, plan: bool = True) -> Planned:
-        source = {"raw": f"s3://{bucket}/sim/raw", "references": f"s3://{bucket}/sim/crds"}
-        url = f"s3://{bucket}/{name or 'archive'}-{next(_NUMBERS)}"
-        archive = trips.make(url, **source, options=OPTIONS, endpoint=endpoint)
-        target = trips.target(options=OPTIONS)
-        return Planned(archive, campaign.plan(archive, target, created=trips.CREATED) if plan else None)
+        return archives.make(endpoint, bucket, OPTIONS, name or "archive", plan=plan)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def shared_bench(shared_relay: Relay, bucket: str) -> Iterator[Bench]:
-    """The manifests, applied once."""
-    made = Bench(
-        image=os.environ["REPROCESS_TEST_IMAGE"],
-        environment={
-            "AWS_ENDPOINT_URL_S3": shared_relay.url,
-            "REPROCESS_ARCHIVE": f"s3://{bucket}/nowhere",
-            "REPROCESS_CLUSTER_MOST_WORKERS": "3",
-            "REPROCESS_CLUSTER_MOST_LARGE_WORKERS": "1",
-            "REPROCESS_CLUSTER_AIM_S": "1",
-            "REPROCESS_CLUSTER_IDLE_S": "5",
-            "REPROCESS_CLUSTER_PERIOD_S": "1",
-            "REPROCESS_CLUSTER_START_S": "120",
-            "REPROCESS_EXECUTION_LEASE_S": "5",
-        },
-        credentials={name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
-        target=trips.simulated(OPTIONS).get("targets/first.toml").data.decode(),
-    )
-    kubectl("delete", "namespace", made.namespace, "--ignore-not-found", timeout_s=300)
-    made.apply()
-    yield made
-    kubectl("delete", "namespace", made.namespace, "--wait=false", check=False)
+    """The manifests, applied once, for runs that lose no time."""
+    hasty = {"REPROCESS_CLUSTER_IDLE_S": "5", "REPROCESS_CLUSTER_PERIOD_S": "1", "REPROCESS_EXECUTION_LEASE_S": "5"}
+    with archives.applied(shared_relay.url, OPTIONS, **hasty) as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from reprocess import campaign
 from reprocess.simulation.options import SimulationOptions
 from reprocess.storage import open_store
 from tests import trips
+from tests.kubernetes.archives import Planned
 from tests.kubernetes.bench import Run, until
 from tests.kubernetes.conftest import OPTIONS
 from tests.kubernetes.test_campaign import outcomes
@@ -60,8 +61,6 @@ class TestMemory:
         log = bench.log(run.job)
         assert "Workers of tier 1: 1, were 0" in log
         (item,) = plan.items
-        from tests.kubernetes.conftest import Planned
-
         found = outcomes(Planned(archive, plan))[item.dataset]
         assert (found.outcome_class, found.tier, found.attempt) == ("published", 1, 2)
         until(lambda: not [name for name in bench.made_by(run.job) if "pods/" not in name], 30, "what is left behind")

@@ -256,8 +256,8 @@ class TestOperator:
         sections = [each["id"] for each in found.of("section")]
 
         assert sections == [
-            "closing", "next", "obstacles", "pilot", "problems", "differences", "pictures", "timeline", "cost", "effort",
-            "stale", "published", "again",
+            "closing", "next", "obstacles", "pilot", "problems", "differences", "pictures", "timeline", "cost",
+            "effort", "stale", "published", "again",
         ]  # fmt: skip
         assert {link["href"][1:] for link in found.of("a")} <= set(sections)
         assert all(head.get("scope") in ("row", "col") for head in found.of("th"))
