@@ -40,6 +40,8 @@ _name = click.option(
 @click.option("--namespace", default="", help="Where the manifests were applied (else as KUBECONFIG says).")
 @click.option("--wait", is_flag=True, help="Wait until the run has ended, and exit as its driver did.")
 @click.option("--follow", is_flag=True, help="Show what the driver logs, too.")
+@click.option("--program", default="", metavar="NAME", help="For whom: label reprocess/program of all that it makes.")
+@click.option("--cost", default="", metavar="NAME", help="Who pays: label reprocess/cost of all that it makes.")
 @click.option("--approve", is_flag=True, help="As for `run`.")
 @click.option("--release", default="", metavar="NAME", help="As for `run`.")
 @click.option("--max-cost", type=click.FloatRange(min=0.0, min_open=True), help="As for `run`.")
@@ -57,6 +59,8 @@ def submit(
     namespace: str,
     wait: bool,
     follow: bool,
+    program: str,
+    cost: str,
     **wish: Any,  # noqa: ANN401
 ) -> None:
     """Start a run of the plan DIGEST as a Job on the cluster that KUBECONFIG names, and say how to watch and end it.
@@ -70,7 +74,7 @@ def submit(
 
     chosen = namespace or settings_of(ctx).kubernetes.namespace
     with Namespace(chosen) as place:
-        made = submission.submit(place, digest, _arguments(archive, digest, wish))
+        made = submission.submit(place, digest, _arguments(archive, digest, wish), program=program, cost=cost)
         at = f"kubectl --namespace {made.namespace}"
         click.echo(f"Job {made.job}. Its log: {at} logs --follow job/{made.job}. To end it: {at} delete job {made.job}")
         if wait or follow:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from reprocess import __version__, closing, errors, logs, redaction, units, worker, workplace
 from reprocess.campaign import Archive, find_plan
-from reprocess.execution.attempts import QUARANTINED, policy
+from reprocess.execution.attempts import policy
 from reprocess.execution.executor import Again, Executor
 from reprocess.exposure import Outcome
 from reprocess.planning import pilot
@@ -125,7 +125,7 @@ def run(
     campaign = made.digest[:16]
     before = ledger.read(archive.store, campaign)
     end = _standing(controls.read(archive.store, campaign))
-    if end is None and _waiting(archive, made, before):
+    if end is None and units.waiting(archive, made, before):
         with logs.fields(campaign=campaign), _lease(archive, made).kept() as lease:
             # Whoever held it before has perhaps done some of the work.
             run = _Run(archive, made, wish, lease, ledger.read(archive.store, campaign), progress, observe, metrics)
@@ -167,36 +167,6 @@ def _standing(control: Control) -> Ending | None:
 
 
 WAITS_FOR_APPROVAL = "The pilot is done, and the run was started with --approve."
-
-
-def _waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> list[Item]:
-    """Return what is still to be done."""
-    waiting = [item for item in made.items if item.action == "calibrate" and not is_settled(item, before)]
-    lost = sorted({item.entry.location for item in waiting} - set(archive.raw))
-    if lost:
-        raise errors.PlanError(
-            f"Plan {made.digest[:12]} reads the raw location {lost[0]}, which archive.toml no longer names. Add it, or "
-            "scan and plan again."
-        )
-    return waiting
-
-
-def is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
-    """Whether an earlier run of the same plan ended an item for good."""
-    outcome = before.get(units.last_unit(item))
-    return outcome is not None and outcome.outcome_class in _FOR_GOOD
-
-
-# What the same inputs will give again. Anything else (storage, our own errors) is tried by the next run.
-_FOR_GOOD = QUARANTINED | {
-    "published",
-    "unchanged",
-    "held-back",
-    "bad-data",
-    "raw-replaced",
-    "unsupported",
-    "cancelled",
-}
 
 
 _ENDS = ledger.terminal_classes()
@@ -297,7 +267,7 @@ class _Run:
 
     def _chosen(self, pilot_first: tuple[str, ...]) -> list[Item]:
         """Choose what this run works on, and in which order; what is held is deferred, what is written only waits."""
-        waiting = _waiting(self.archive, self.made, self.before)
+        waiting = units.waiting(self.archive, self.made, self.before)
         for item in waiting:
             if item.dataset in self.held:
                 self._note(_deferred(item, str(self.held[item.dataset])))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reprocess import worker
+from reprocess import errors, worker
 from reprocess.campaign import Archive
+from reprocess.execution.attempts import QUARANTINED
 from reprocess.execution.executor import Amount, Task
 from reprocess.exposure import Outcome
 from reprocess.planning import forecast, pilot, slabs
@@ -46,6 +47,42 @@ class Past:
 def last_unit(item: Item) -> str:
     """Name the unit that decides on an exposure: the only one, or the assembly."""
     return f"{item.dataset}/assembly" if item.rows_per_slab else item.dataset
+
+
+def waiting(archive: Archive, made: Plan, before: Mapping[str, Outcome]) -> list[Item]:
+    """Return what of a plan is still to be done.
+
+    Raises
+    ------
+    PlanError
+        Some of it is at a raw location that the archive no longer has.
+    """
+    found = [item for item in made.items if item.action == "calibrate" and not _is_settled(item, before)]
+    lost = sorted({item.entry.location for item in found} - set(archive.raw))
+    if lost:
+        raise errors.PlanError(
+            f"Plan {made.digest[:12]} reads the raw location {lost[0]}, which archive.toml no longer names. Add it, or "
+            "scan and plan again."
+        )
+    return found
+
+
+def _is_settled(item: Item, before: Mapping[str, Outcome]) -> bool:
+    """Whether an earlier run of the same plan ended an item for good."""
+    outcome = before.get(last_unit(item))
+    return outcome is not None and outcome.outcome_class in _FOR_GOOD
+
+
+# What the same inputs will give again. Anything else (storage, our own errors) is tried by the next run.
+_FOR_GOOD = QUARANTINED | {
+    "published",
+    "unchanged",
+    "held-back",
+    "bad-data",
+    "raw-replaced",
+    "unsupported",
+    "cancelled",
+}
 
 
 def tasks(archive: Archive, made: Plan, waiting: Iterable[Item], past: Past) -> Iterator[Task]:

@@ -20,7 +20,9 @@ PORT = 8786
 TLS_DIRECTORY = "/etc/reprocess/tls"
 WORKER_FILES = ("ca.pem", "worker.pem", "worker.key")
 """Of the run's certificates, what workers see."""
-RUN, TIER, CAMPAIGN, COST = "reprocess/run", "reprocess/tier", "reprocess/campaign", "reprocess/cost"
+RUN, TIER = "reprocess/run", "reprocess/tier"
+CAMPAIGN, PROGRAM, COST = "reprocess/campaign", "reprocess/program", "reprocess/cost"
+"""Labels of all that a run makes, as its Job has them."""
 COMPONENT = "app.kubernetes.io/component"
 ALL_WORKERS = f"app.kubernetes.io/name=reprocess,{COMPONENT}=worker"
 """Selector of what belongs to the workers of any run."""

@@ -123,7 +123,7 @@ def find_run(namespace: Namespace, job: str, *, cost: str = "") -> Run:
     job : str
         Its name.
     cost : str
-        Who pays, a label of everything that the run makes.
+        Who pays, where the Job does not say it: a label of everything that the run makes.
 
     Raises
     ------
@@ -133,6 +133,7 @@ def find_run(namespace: Namespace, job: str, *, cost: str = "") -> Run:
     found = patiently(namespace.get, api.JOBS, job)
     if found is None:
         raise errors.ClusterError(f"Namespace {namespace.name} has no Job {job}, which this driver was to belong to.")
-    kept = (found["metadata"].get("labels") or {}).get(manifests.CAMPAIGN, "")
-    labels = {manifests.CAMPAIGN: kept, manifests.COST: manifests.label_value(cost)}
-    return Run(namespace.name, job, found["metadata"]["uid"], {name: text for name, text in labels.items() if text})
+    kept = {manifests.COST: manifests.label_value(cost), **(found["metadata"].get("labels") or {})}
+    wanted = (manifests.CAMPAIGN, manifests.PROGRAM, manifests.COST)
+    labels = {name: kept[name] for name in wanted if kept.get(name)}
+    return Run(namespace.name, job, found["metadata"]["uid"], labels)

@@ -30,7 +30,9 @@ class Submitted:
     job: str
 
 
-def submit(namespace: Namespace, digest: str, arguments: Sequence[str]) -> Submitted:
+def submit(
+    namespace: Namespace, digest: str, arguments: Sequence[str], *, program: str = "", cost: str = ""
+) -> Submitted:
     """Make the Job of a run, from the template of the sweep in the same namespace.
 
     Parameters
@@ -40,6 +42,8 @@ def submit(namespace: Namespace, digest: str, arguments: Sequence[str]) -> Submi
         Of the plan, perhaps shortened.
     arguments : sequence of str
         Of the command line in the driver.
+    program, cost : str
+        For whom the run is, and who pays: labels of all that it makes.
 
     Raises
     ------
@@ -47,7 +51,9 @@ def submit(namespace: Namespace, digest: str, arguments: Sequence[str]) -> Submi
         The namespace has no such template, or the Job is refused.
     """
     name = f"reprocess-{manifests.label_value(digest[:_DIGEST].lower())}-{secrets.token_hex(2)}"
-    labels = {manifests.CAMPAIGN: digest[:_CAMPAIGN]} if len(digest) >= _CAMPAIGN else {}
+    campaign = digest[:_CAMPAIGN] if len(digest) >= _CAMPAIGN else ""
+    said = {manifests.CAMPAIGN: campaign, manifests.PROGRAM: program, manifests.COST: cost}
+    labels = {label: manifests.label_value(text) for label, text in said.items() if text}
     made = patiently(
         namespace.create, api.JOBS, manifests.driver_job(_template(namespace), arguments, name=name, labels=labels)
     )

@@ -55,6 +55,16 @@ class TestMake:
             "reprocess/cost": "group-7-night",
         }
 
+    def test_labels_of_the_job(self, toys):
+        """What the Job says of whom it is for, and who pays, counts more than the settings of all runs."""
+        toys.patch(api.JOBS, JOB, {"metadata": {"labels": {"reprocess/program": "01234", "reprocess/cost": "night"}}})
+        run = RunCluster(toys, find_run(toys, JOB, cost="all"), 1)
+        run.make("10.0.0.1")
+
+        (found,) = toys.kept[api.DEPLOYMENTS].values()
+        for labels in (found["metadata"]["labels"], found["spec"]["template"]["metadata"]["labels"]):
+            assert (labels["reprocess/program"], labels["reprocess/cost"]) == ("01234", "night")
+
 
 class TestRemove:
     def test_nothing_is_left(self, toys):

@@ -31,6 +31,14 @@ class TestSubmit:
         assert job(toys, made)["metadata"]["labels"]["reprocess/campaign"] == DIGEST[:16]
         assert job(toys, made)["spec"]["template"]["spec"]["containers"][0]["args"] == ["run", "s3://b/a", DIGEST]
 
+    def test_whose(self, toys):
+        """For whom a run is, and who pays, is told by labels, whatever characters that has."""
+        made = submission.submit(toys, DIGEST, [], program="01234", cost="group 7/night")
+
+        for kept in (job(toys, made), job(toys, made)["spec"]["template"]):
+            labels = kept["metadata"]["labels"]
+            assert (labels["reprocess/program"], labels["reprocess/cost"]) == ("01234", "group-7-night")
+
     def test_twice(self, toys):
         """The same plan may be submitted again: the Jobs have names of their own."""
         assert submission.submit(toys, DIGEST, []) != submission.submit(toys, DIGEST, [])
