@@ -9,7 +9,7 @@ from tests.manifests.rendering import every_kind_of, everywhere, needs_kubectl, 
 pytestmark = needs_kubectl
 
 CLUSTER_WIDE = {"Namespace", "PriorityClass"}
-PLAIN = {"REPROCESS_ARCHIVE", "REPROCESS_LOG_FORMAT", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
+PLAIN = {"REPROCESS_ARCHIVE", "REPROCESS_LOG_FORMAT", "DASK_LOGGING__DISTRIBUTED", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
 """Names in the settings that are not of the form REPROCESS_GROUP_NAME."""
 
 
