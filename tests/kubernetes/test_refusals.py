@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reprocess import errors
 from tests.kubernetes.bench import PROGRAM, kubectl, until
 
 IMPATIENT = {"REPROCESS_CLUSTER_START_S": "30"}
@@ -100,6 +101,8 @@ class TestWorkers:
         run = bench.submit(cluster.url, cluster.plan.digest)
         for word in words:
             run.until(word, 150)
+        report = f"campaigns/{cluster.plan.digest[:16]}/report.txt"
+        until(lambda: all(word in told(cluster.archive.store, report) for word in words), 30, f"{words} in the report")
         run.delete()
         until(lambda: not bench.made_by(run.job) and not bench.drivers(run.job), 120, "what is left behind")
 
@@ -116,6 +119,21 @@ class TestWorkers:
         self.change(bench, "nodeSelector", {"kind-of-node": "none"})
 
         self.check(bench, planned, "No node takes worker", "has waited 30 s for a first worker")
+
+    def test_an_operator_who_waits(self, bench, planned):
+        """Who only waits for a run is told what keeps its workers from starting, and why it has failed."""
+        bench.retries = 0
+        bench.apply(**IMPATIENT)
+        self.change(bench, "nodeSelector", {"kind-of-node": "none"})
+        cluster = planned()
+        line = [*PROGRAM, "submit", cluster.url, cluster.plan.digest, "--namespace", bench.namespace, "--wait"]
+        told = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False, env=bench.outside())
+
+        assert told.returncode == 7
+        first, last = told.stderr.splitlines()
+        assert first.startswith("reprocess: No node takes worker")
+        assert "has failed" in last
+        assert "has waited 30 s for a first worker" in last
 
     def test_quota(self, bench, planned):
         """A quota that is used up is told."""
@@ -144,7 +162,8 @@ class TestWorkers:
         for rule in role["rules"]:
             if resource in rule["resources"]:
                 rule["verbs"].remove(verb)
-        bench.kubectl("patch", "role", "reprocess-driver", "--type=merge", "-p", json.dumps({"rules": role["rules"]}))
+        rules = [rule for rule in role["rules"] if rule["verbs"]]
+        bench.kubectl("patch", "role", "reprocess-driver", "--type=merge", "-p", json.dumps({"rules": rules}))
         bench.changed = {"": ""}  # to be applied again
 
         self.check(bench, planned, words)
@@ -153,6 +172,14 @@ class TestWorkers:
     def change(bench, path: str, value: object) -> None:
         operation = [{"op": "add", "path": f"/template/spec/{path}", "value": value}]
         bench.kubectl("patch", "podtemplate", "reprocess-worker-0", "--type=json", "-p", json.dumps(operation))
+
+
+def told(store, key: str) -> str:
+    """A text that is kept, without its line breaks; empty if there is none."""
+    try:
+        return " ".join(store.get(key).data.decode().split())
+    except errors.ObjectMissing:
+        return ""
 
 
 @contextlib.contextmanager

@@ -165,7 +165,8 @@ class Autoscaler:
             if now - since > self._start_s:
                 why = " ".join(found[:3]) or "Look at the pods of its workers: kubectl describe pods."
                 text = f"Work of memory tier {tier} has waited {self._start_s:.0f} s for a first worker. {why}"
-                crew.abandon(errors.ClusterError(f"{text} Outcomes so far are kept: run the plan again."))
+                # Machines may be scarce for an hour: the Job tries again, later each time.
+                crew.abandon(errors.WorkerLost(f"{text} Outcomes so far are kept: run the plan again."))
 
     def _tell(self, text: str) -> None:
         """Log what is in the way, once, and pass it on."""

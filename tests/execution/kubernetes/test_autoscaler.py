@@ -159,7 +159,7 @@ class TestObstacles:
             scaler.tick(crew)
             clock[0] += 15
 
-        assert isinstance(crew.ended[0], errors.ClusterError)
+        assert isinstance(crew.ended[0], errors.WorkerLost)
         assert "memory tier 1" in str(crew.ended[0])
         assert "0/1 nodes" in str(crew.ended[0])
 
