@@ -28,7 +28,8 @@ ALL_WORKERS = f"app.kubernetes.io/name=reprocess,{COMPONENT}=worker"
 """Selector of what belongs to the workers of any run."""
 SWEEP = "reprocess-sweep"
 """The CronJob whose template all driver Jobs are made from."""
-_COMMON = {"app.kubernetes.io/name": "reprocess", "app.kubernetes.io/part-of": "reprocess"}
+_NAME = {"app.kubernetes.io/name": "reprocess"}
+_COMMON = {**_NAME, "app.kubernetes.io/part-of": "reprocess"}
 _LONGEST = 63
 
 
@@ -93,7 +94,8 @@ def service(run: Run) -> Document:
         "kind": "Service",
         "metadata": _metadata(run, run.name, "scheduler"),
         "spec": {
-            "selector": {"job-name": run.name, COMPONENT: "driver"},
+            # Some network plugins let workers reach a Service only if the labels that their policy names stand here.
+            "selector": {"job-name": run.name, COMPONENT: "driver", **_NAME},
             "ports": [{"name": "scheduler", "port": PORT, "targetPort": PORT, "protocol": "TCP"}],
         },
     }
