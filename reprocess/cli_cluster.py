@@ -164,4 +164,21 @@ def drain(ctx: click.Context, scheduler: str, name: str, directory: Path, limit_
     click.echo(draining.drain(scheduler, name, limit_s=limit_s, security=security))
 
 
-COMMANDS = (submit, worker, drain)
+@click.command(short_help="Delete workers that a run has left behind.")
+@click.option("--namespace", default="", help="Where the manifests were applied (else as KUBECONFIG says).")
+@with_all(everywhere)
+@click.pass_context
+def tidy(ctx: click.Context, namespace: str) -> None:
+    """Delete the workers of runs whose Job has ended or is gone; for a CronJob of its own.
+
+    A driver deletes its workers at its end. One that is killed for good cannot, and machines are paid by the hour.
+    """
+    from reprocess.execution.kubernetes import run_cluster
+    from reprocess.execution.kubernetes.api import Namespace
+
+    with Namespace(namespace or settings_of(ctx).kubernetes.namespace) as place:
+        gone = run_cluster.tidy(place)
+        click.echo(f"{len(gone)} Deployments of runs that are over, in namespace {place.name}: deleted.")
+
+
+COMMANDS = (submit, worker, drain, tidy)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from reprocess import __version__, closing, errors, logs, redaction, units, worker, workplace
 from reprocess.campaign import Archive, find_plan
 from reprocess.execution.attempts import policy
-from reprocess.execution.executor import Again, Executor
+from reprocess.execution.executor import Again, Executor, Left
 from reprocess.exposure import Outcome
 from reprocess.planning import pilot
 from reprocess.planning.brake import Brake
@@ -327,7 +327,7 @@ class _Run:
                 self._note_all(showing.ended())
                 return self._stops()
 
-            self.executor.expect(lambda: units.expected(self.made, items, self.past), hours_left=self._hours_left)
+            self.executor.expect(lambda: units.expected(self.made, items, self.past), left=self._left)
             ended = self.executor.run(
                 worker.run, tasks, retry=retry, stop=stops, priority=lambda: self.control.priority
             )
@@ -395,9 +395,15 @@ class _Run:
             self._look()
         return self.end is not None
 
-    def _hours_left(self) -> float | None:
-        most = self.wish.most_hours
-        return max(most - (time.monotonic() - self.started) / _HOUR_S, 0.0) if most else None
+    def _left(self) -> Left:
+        """Say what the run may still take. Money is taken to buy nothing but core time: requests come besides."""
+        wish, price = self.wish, self.archive.settings.prices.core_hour
+        hours = wish.most_hours - (time.monotonic() - self.started) / _HOUR_S
+        core_hours = (wish.most_cost - (self.spent.money or 0.0)) / price if price else 0.0
+        return Left(
+            max(hours, 0.0) if wish.most_hours else None,
+            max(core_hours, 0.0) * _HOUR_S if wish.most_cost else None,
+        )
 
     def _look(self) -> None:
         """Take what operators wanted when it was last read, and have it read again in a thread: answers may be late."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from reprocess.execution.executor import Amount, Task
+from reprocess.execution.executor import Amount, Left, Task
 from reprocess.execution.scaling import Work
 
 TRUSTED = 5
@@ -16,30 +16,25 @@ LEAST_LEFT = 0.1
 """Part of its time that a unit which runs is expected to run on at least, however long it has run."""
 
 
-def endless() -> float | None:
-    """Set no limit to the time of a run."""
-    return None
-
-
 class Backlog:
     """The units that have not ended, with the seconds they are expected to take.
 
     Attributes
     ----------
-    hours_left : callable
+    left : callable
         See `Executor.expect`.
     """
 
     def __init__(self) -> None:
-        self.hours_left: Callable[[], float | None] = endless
+        self.left: Callable[[], Left] = Left
         self._coming: dict[int, Amount] = {}
         self._open: dict[str, Task] = {}
         self._expected_s = self._taken_s = 0.0
         self._ended = 0
 
-    def expect(self, amounts: Mapping[int, Amount], hours_left: Callable[[], float | None] = endless) -> None:
+    def expect(self, amounts: Mapping[int, Amount], left: Callable[[], Left] = Left) -> None:
         """Take note of what the next run will be given."""
-        self._coming, self.hours_left = dict(amounts), hours_left
+        self._coming, self.left = dict(amounts), left
 
     def draw(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Pass the tasks of a run on, as they are asked for, and know them from then on."""
@@ -68,7 +63,7 @@ class Backlog:
         """Forget everything that is left: the run is over."""
         self._coming = {}
         self._open.clear()
-        self.hours_left = endless
+        self.left = Left
 
     @property
     def pace(self) -> float:

@@ -74,6 +74,22 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a run may still take; None: as much as it likes.
+
+    Attributes
+    ----------
+    hours : float or None
+        Until its deadline.
+    core_s : float or None
+        Core seconds until its budget ends.
+    """
+
+    hours: float | None = None
+    core_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What an executor has to do at one moment, and with whom.
 
@@ -218,7 +234,7 @@ class Executor(abc.ABC):
         """
 
     def expect(  # noqa: B027 - most executors are as large as they are
-        self, amounts: Callable[[], Mapping[int, Amount]], *, hours_left: Callable[[], float | None]
+        self, amounts: Callable[[], Mapping[int, Amount]], *, left: Callable[[], Left]
     ) -> None:
         """Take note of what the next run will come to, where the executor fits itself to its work.
 
@@ -226,8 +242,8 @@ class Executor(abc.ABC):
         ----------
         amounts : callable
             Says of each memory tier how much all tasks are that will be given; asked where it matters, at once.
-        hours_left : callable
-            Says how long the run may take from now on, None for as long as it likes; asked from another thread.
+        left : callable
+            Says what the run may take from now on; asked from another thread.
         """
 
     def tell_obstacles(self, note: Callable[[str], None]) -> None:  # noqa: B027 - most executors have their workers

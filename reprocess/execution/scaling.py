@@ -9,6 +9,7 @@ The rule, for each tier by itself:
 - **Deadline.** With hours left to it, the work has to end in a shorter time, and that is aimed at. By Graham's bound,
   alike workers end work within its sum divided by their number, plus one unit. A worker that could not end one unit in
   time is not asked for.
+- **Budget.** Queued work that the rest of the budget does not pay for is worth no worker.
 - **Slow start.** The archive feels the workers that are there. A fleet grows at most to twice those, and begins with
   `first`; it grows at most once in `step_s`.
 - **Throttling.** When the store refuses more often than is tolerated, the ceiling of each tier is halved, at most once
@@ -132,6 +133,9 @@ class Decision:
     reasons: Mapping[int, str]
 
 
+_NONE = Work(0, 0.0, 0, 0.0)
+
+
 def decide(
     now_s: float,
     work: Mapping[int, Work],
@@ -141,6 +145,7 @@ def decide(
     throttled: int,
     hours_left: float | None,
     memory: Memory,
+    core_s_left: float | None = None,
 ) -> Decision:
     """Decide how many workers each tier should have.
 
@@ -153,9 +158,11 @@ def decide(
     throttled : int
         Refusals of the store (503, 429) since the last decision.
     hours_left : float or None
-        To a deadline, or to the moment at which the budget ends; None: neither.
+        To a deadline; None: there is none.
     memory : Memory
         Of the last decision.
+    core_s_left : float or None
+        Core seconds that the budget still pays for; None: there is none.
 
     Returns
     -------
@@ -166,13 +173,27 @@ def decide(
     sane = {tier: _sane_fleet(fleets.get(tier, Fleet(0, 0))) for tier in limits}
     refusals = _sane(throttled) / max(sum(fleet.ready for fleet in sane.values()), 1)
     time_left_s = math.inf if hours_left is None or math.isnan(hours_left) else _sane(hours_left) * 3600
+    paid = _paid({tier: _sane_work(one) for tier, one in work.items()}, core_s_left)
     replicas, reasons, tiers = {}, {}, {}
     for tier, limit in sorted(limits.items()):
         pressed = refusals > _sane(limit.tolerated) * passed_s / 60 if math.isfinite(memory.now_s) else refusals > 0
         past = _ceiling(now_s, passed_s, sane[tier], limit, pressed=pressed, past=memory.tiers.get(tier, Past()))
-        todo = _sane_work(work.get(tier, Work(0, 0, 0, 0)))
+        todo = paid.get(tier, _NONE)
         replicas[tier], reasons[tier], tiers[tier] = _decide_tier(now_s, todo, sane[tier], limit, time_left_s, past)
     return Decision(replicas, Memory(now_s, tiers), reasons)
+
+
+def _paid(work: Mapping[int, Work], core_s_left: float | None) -> Mapping[int, Work]:
+    """Leave out what the budget does not pay for, of each tier the same part: it will not be done in this run."""
+    if core_s_left is None or math.isnan(core_s_left):
+        return work
+    queued_s = math.fsum(one.queued_s for one in work.values())
+    free_s = _sane(core_s_left) - math.fsum(one.running_s for one in work.values())
+    part = min(max(free_s, 0.0) / queued_s, 1.0) if queued_s else 1.0
+    return {
+        tier: replace(one, queued=math.ceil(one.queued * part), queued_s=one.queued_s * part)
+        for tier, one in work.items()
+    }
 
 
 def _decide_tier(

@@ -19,7 +19,9 @@ LIMITS = Limits(100)
 FIFTY = Fleet(50, 50)
 
 
-def once(work, fleet=FIFTY, *, now_s=0.0, limits=LIMITS, throttled=0, hours_left=None, memory=None) -> Decision:
+def once(
+    work, fleet=FIFTY, *, now_s=0.0, limits=LIMITS, throttled=0, hours_left=None, memory=None, core_s_left=None
+) -> Decision:
     """Decide on one tier."""
     return decide(
         now_s,
@@ -29,6 +31,7 @@ def once(work, fleet=FIFTY, *, now_s=0.0, limits=LIMITS, throttled=0, hours_left
         throttled=throttled,
         hours_left=hours_left,
         memory=memory or Memory(),
+        core_s_left=core_s_left,
     )
 
 
@@ -46,6 +49,41 @@ def follow(steps, *, limits=LIMITS, asked=0, memory=None, begin_s=0.0):
         asked, memory = decision.replicas[0], decision.memory
         counts.append(asked)
     return counts, memory
+
+
+class TestBudget:
+    """What the rest of the money pays for."""
+
+    WORK = Work(1000, 90_000.0, 4, 100.0)
+
+    def test_what_is_not_paid(self):
+        """Work that will not be done in this run is worth no worker."""
+        assert replicas(self.WORK, Fleet(0, 0), limits=Limits(1000, first=1000)) == 101
+        assert replicas(self.WORK, Fleet(0, 0), limits=Limits(1000, first=1000), core_s_left=9100.0) == 11
+
+    def test_what_is_left_over(self):
+        """More money than work changes nothing."""
+        assert once(self.WORK, core_s_left=1e6) == once(self.WORK)
+
+    @pytest.mark.parametrize("left", [0.0, 50.0, -1.0])
+    def test_nothing_left(self, left):
+        """Without money what runs is ended, and no worker is started."""
+        assert replicas(self.WORK, Fleet(4, 4), core_s_left=left) == 4
+        assert replicas(Work(1000, 90_000.0, 0, 0.0), Fleet(0, 0), core_s_left=left) in (0, 1)
+
+    def test_all_tiers(self):
+        """Each tier gets the same part of its work paid."""
+        work = {0: Work(100, 9000.0, 0, 0.0), 1: Work(10, 9000.0, 0, 0.0)}
+        limits = dict.fromkeys(work, Limits(100))
+        options = {"limits": limits, "throttled": 0, "hours_left": None, "memory": Memory()}
+
+        assert decide(0.0, work, {}, **options, core_s_left=9000.0).replicas == {0: 5, 1: 5}
+
+    @given(st.integers(0, 10**6), st.floats(0, 1e7), st.integers(0, 50), st.floats(0, 1e9) | st.just(math.nan))
+    def test_never_more(self, queued, queued_s, running, left):
+        """A budget never asks for more workers than there would be without one."""
+        work = Work(queued, queued_s, running, 10.0 * running)
+        assert replicas(work, Fleet(0, 0), core_s_left=left) <= replicas(work, Fleet(0, 0))
 
 
 class TestUp:

@@ -29,6 +29,7 @@ from reprocess.execution.executor import (
     DEFAULT_RETRY,
     Executor,
     Function,
+    Left,
     Load,
     Priority,
     Retry,
@@ -182,13 +183,13 @@ class DaskExecutor(Executor):
         """URL of the dashboard; empty if there is none."""
         return str(self._client.dashboard_link or "")
 
-    def work(self) -> tuple[dict[int, Work], float | None]:
-        """Return what is left of each tier, and the hours that are left for it; may be asked from any thread."""
+    def work(self) -> tuple[dict[int, Work], Left]:
+        """Return what is left of each tier, and what may be taken for it; may be asked from any thread."""
         now = time.monotonic()
         running = {
             unit: now - begun.since for flight in tuple(self._flights) for unit, begun in flight.running().items()
         }
-        return self.backlog.work(running), self.backlog.hours_left()
+        return self.backlog.work(running), self.backlog.left()
 
     def crew(self) -> dict[str, Hand]:
         """Return the workers that the scheduler has at present, by name; may be asked from any thread."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import signal
 import subprocess
 import sys
@@ -83,7 +84,8 @@ def scheduler(port: int, directory: Path) -> Iterator[None]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
-        if process.stdout.readline().decode().strip() != _READY:
+        heard, _, _ = select.select([process.stdout], [], [], START_S)
+        if not heard or process.stdout.readline().decode().strip() != _READY:
             raise errors.WorkerLost(
                 f"The Dask scheduler did not start on port {port}; its own words stand above. Run the plan again."
             )

@@ -120,11 +120,11 @@ class Namespace:
             return found
         return made
 
-    def patch(self, kind: Kind, name: str, change: Mapping[str, Any], *, part: str = "") -> None:
-        """Merge a change into an object, or into a part of it such as ``scale``; one that is gone stays so."""
+    def patch(self, kind: Kind, name: str, change: Mapping[str, Any], *, part: str = "") -> bool:
+        """Merge a change into an object, or into a part of it such as ``scale``; tells whether it is there."""
         path = f"{name}/{part}" if part else name
         headers = {"Content-Type": "application/merge-patch+json"}
-        self._found("PATCH", kind, path, content=json.dumps(change), headers=headers)
+        return self._found("PATCH", kind, path, content=json.dumps(change), headers=headers) is not None
 
     def delete(self, kind: Kind, name: str) -> None:
         """Delete an object and what it owns; one that is gone stays so."""

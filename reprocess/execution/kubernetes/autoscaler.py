@@ -12,6 +12,7 @@ from typing import Protocol
 
 from reprocess import errors
 from reprocess.execution import scaling
+from reprocess.execution.executor import Left
 from reprocess.execution.inquest import LONGEST_S, Verdict
 from reprocess.execution.kubernetes import pods
 from reprocess.execution.kubernetes.manifests import Document
@@ -39,8 +40,8 @@ class Crew(Protocol):
 
     refusals: int
 
-    def work(self) -> tuple[dict[int, Work], float | None]:
-        """Return what is left of each tier, and the hours that are left for it."""
+    def work(self) -> tuple[dict[int, Work], Left]:
+        """Return what is left of each tier, and what may be taken for it."""
 
     def crew(self) -> Mapping[str, Hand]:
         """Return the workers by name."""
@@ -120,7 +121,7 @@ class Autoscaler:
         """Look once, decide, and ask for as many workers as were decided on."""
         begin = time.monotonic()
         hands = crew.crew()
-        work, hours_left = crew.work()
+        work, left = crew.work()
         refusals, self._refusals = crew.refusals - self._refusals, crew.refusals
         decision = scaling.decide(
             begin,
@@ -128,7 +129,8 @@ class Autoscaler:
             {tier: Fleet(asked, _count(hands, tier)) for tier, asked in self._cluster.asked.items()},
             limits=self._limits,
             throttled=refusals,
-            hours_left=hours_left,
+            hours_left=left.hours,
+            core_s_left=left.core_s,
             memory=self._memory,
         )
         self._memory = decision.memory
@@ -155,11 +157,13 @@ class Autoscaler:
     def _mind(self, crew: Crew, hands: Mapping[str, Hand], work: Mapping[int, Work]) -> None:
         """Tell what keeps workers from starting, and give up when a tier has had work and no worker for long."""
         now = time.monotonic()
-        missing = sum(self._cluster.asked.values()) > len(hands)
+        missing = any(asked > _count(hands, tier) for tier, asked in self._cluster.asked.items())
         found = list(pods.obstacles(self._cluster.deployments(), self._pods.values())) if missing else []
         for text in self._lasting.of(found, now):
             self._tell(text)
         waiting = [tier for tier, one in work.items() if one.queued and not any(h.tier >= tier for h in hands.values())]
+        if any(one.running for one in work.values()):
+            waiting = []  # machines of a kind may be scarce: what others can do is done first
         self._alive = {tier: self._alive.get(tier, now) for tier in waiting}
         for tier, since in self._alive.items():
             if now - since > self._start_s:

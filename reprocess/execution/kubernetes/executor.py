@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reprocess.execution.backlog import endless
 from reprocess.execution.dask import certificates, processes
 from reprocess.execution.dask.executor import DaskExecutor
-from reprocess.execution.executor import Amount
+from reprocess.execution.executor import Amount, Left
 from reprocess.execution.kubernetes import manifests
 from reprocess.execution.kubernetes.api import Namespace
 from reprocess.execution.kubernetes.autoscaler import Autoscaler
@@ -64,7 +63,6 @@ class KubernetesExecutor(DaskExecutor):
             scratch.callback(namespace.close)
             made = RunCluster(namespace, find_run(namespace, place.job, cost=place.cost), len(place.limits))
             scratch.callback(made.remove)
-            made.tidy()
             directory = Path(scratch.enter_context(tempfile.TemporaryDirectory(prefix="reprocess-")))
             certificates.write(made.make(place.address), directory)
             scratch.enter_context(processes.scheduler(manifests.PORT, directory))
@@ -83,11 +81,9 @@ class KubernetesExecutor(DaskExecutor):
         autoscaler.start(executor)
         return executor
 
-    def expect(
-        self, amounts: Callable[[], Mapping[int, Amount]], *, hours_left: Callable[[], float | None] = endless
-    ) -> None:
+    def expect(self, amounts: Callable[[], Mapping[int, Amount]], *, left: Callable[[], Left] = Left) -> None:
         """See `Executor.expect`."""
-        self.backlog.expect(amounts(), hours_left)
+        self.backlog.expect(amounts(), left)
 
     def tell_obstacles(self, note: Callable[[str], None]) -> None:
         """See `Executor.tell_obstacles`."""

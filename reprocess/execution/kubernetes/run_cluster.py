@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from reprocess import errors
 from reprocess.execution.dask import certificates
 from reprocess.execution.kubernetes import api, manifests, pods
-from reprocess.execution.kubernetes.api import Namespace, patiently
+from reprocess.execution.kubernetes.api import Kind, Namespace, patiently
 from reprocess.execution.kubernetes.manifests import Document, Run
 
 REMOVE_S = 20.0
 """How long each thing is tried to be removed; it goes with the Job in any case."""
+GONE_S = 60.0
+"""How long the collector of garbage may take to delete what belongs to a Job that is gone."""
+AGAIN_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,26 +56,37 @@ class RunCluster:
         ClusterError
             The cluster refuses something, or has no template of a tier.
         """
-        run, known = self.run, patiently(self._namespace.get, api.SECRETS, self.run.name)
-        if known is None:
-            names = (run.name, f"{run.name}.{run.namespace}.svc", "localhost", "127.0.0.1", address)
-            wanted = manifests.secret(run, certificates.issue([name for name in names if name]))
-            known = patiently(self._namespace.create, api.SECRETS, wanted)
-        patiently(self._namespace.create, api.SERVICES, manifests.service(run))
+        run = self.run
+        names = (run.name, f"{run.name}.{run.namespace}.svc", "localhost", "127.0.0.1", address)
+        known = self._own(
+            api.SECRETS, run.name, lambda: manifests.secret(run, certificates.issue([name for name in names if name]))
+        )
+        self._own(api.SERVICES, run.name, lambda: manifests.service(run))
         for tier in self.asked:
-            wanted = manifests.deployment(run, self._template(tier), tier)
-            made = patiently(self._namespace.create, api.DEPLOYMENTS, wanted)
+            made = self._own(api.DEPLOYMENTS, run.deployment(tier), partial(self._deployment, tier))
             self.asked[tier] = int(made["spec"].get("replicas", 0))
         return manifests.files_of(known)
 
-    def tidy(self) -> None:
-        """Delete the workers of runs that are over: a driver that is killed for good can leave some behind."""
-        for found in patiently(self._namespace.list, api.DEPLOYMENTS, selector=manifests.ALL_WORKERS):
-            name, run = found["metadata"]["name"], found["metadata"]["labels"].get(manifests.RUN, "")
-            job = patiently(self._namespace.get, api.JOBS, run) if run else None
-            if run != self.run.name and (job is None or manifests.end(job)):
-                _LOG.warning("Run %s is over, and has left workers behind: Deployment %s is deleted.", run, name)
-                self._try(self._namespace.delete, api.DEPLOYMENTS, name)
+    def _deployment(self, tier: int) -> Document:
+        return manifests.deployment(self.run, self._template(tier), tier)
+
+    def _own(self, kind: Kind, name: str, describe: Callable[[], Document]) -> Document:
+        """Find or make an object of this run; one of an earlier Job of the same name is about to go: wait for that."""
+        until = time.monotonic() + GONE_S
+        while True:
+            found: Document | None = patiently(self._namespace.get, kind, name)
+            if found is None:
+                found = patiently(self._namespace.create, kind, describe())
+            owners = found["metadata"].get("ownerReferences") or []
+            if any(owner.get("uid") == self.run.uid for owner in owners):
+                return found
+            if time.monotonic() > until:
+                raise errors.ClusterError(
+                    f"{kind.plural}/{name} in namespace {self.run.namespace} belongs to another Job than this one, "
+                    "and does not go. Delete it, or give the Job another name."
+                )
+            patiently(self._namespace.delete, kind, name)
+            time.sleep(AGAIN_S)
 
     def _template(self, tier: int) -> Document:
         name = manifests.template_name(tier)
@@ -84,8 +100,11 @@ class RunCluster:
 
     def scale(self, tier: int, replicas: int) -> None:
         """Ask for so many workers of a tier."""
-        change = {"spec": {"replicas": replicas}}
-        self._namespace.patch(api.DEPLOYMENTS, self.run.deployment(tier), change, part="scale")
+        change, name = {"spec": {"replicas": replicas}}, self.run.deployment(tier)
+        if not self._namespace.patch(api.DEPLOYMENTS, name, change, part="scale"):
+            _LOG.warning("Deployment %s is gone: it is made again.", name)
+            self._namespace.create(api.DEPLOYMENTS, self._deployment(tier))
+            self._namespace.patch(api.DEPLOYMENTS, name, change, part="scale")
         self.asked[tier] = replicas
 
     def pods(self) -> list[Document]:
@@ -113,6 +132,19 @@ class RunCluster:
             patiently(call, *arguments, patience_s=REMOVE_S)
         except errors.ClusterError as error:
             _LOG.warning("%s Left behind; it goes with the Job: kubectl delete job %s", error, self.run.name)
+
+
+def tidy(namespace: Namespace) -> tuple[str, ...]:
+    """Delete the workers of runs that are over, which a driver leaves behind that is killed for good; return them."""
+    gone = []
+    for found in patiently(namespace.list, api.DEPLOYMENTS, selector=manifests.ALL_WORKERS):
+        name, run = found["metadata"]["name"], found["metadata"]["labels"].get(manifests.RUN, "")
+        job = patiently(namespace.get, api.JOBS, run) if run else None
+        if job is None or manifests.end(job):
+            _LOG.warning("Run %s is over, and has left workers behind: Deployment %s is deleted.", run, name)
+            patiently(namespace.delete, api.DEPLOYMENTS, name)
+            gone.append(name)
+    return tuple(gone)
 
 
 def find_run(namespace: Namespace, job: str, *, cost: str = "") -> Run:

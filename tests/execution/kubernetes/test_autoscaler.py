@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from reprocess import errors
+from reprocess.execution.executor import Left
 from reprocess.execution.inquest import LONGEST_S, Verdict
 from reprocess.execution.kubernetes import api
 from reprocess.execution.kubernetes import autoscaler as autoscaling
@@ -33,7 +34,7 @@ class ToyCrew:
     ended: list[errors.ReprocessError] = field(default_factory=list)
 
     def work(self):
-        return self.left, None
+        return self.left, Left()
 
     def crew(self):
         return self.hands
@@ -151,10 +152,20 @@ class TestObstacles:
         assert early == late
         assert [text.count("0/1 nodes") for text in early] == [1]
 
-    def test_a_tier_without_a_worker(self, toys, scaler, clock):
-        """Work that waits too long for the first worker of its tier ends the run and says why; others do not help."""
+    def test_while_others_work(self, toys, scaler, clock):
+        """As long as anything runs, work that waits for the first worker of its tier ends nothing."""
         toys.create(api.PODS, self.STUCK)
         crew = ToyCrew({0: Work(5, 50.0, 1, 10.0), 1: Work(1, 10.0, 0, 0.0)}, {"small": Hand(0, 1.0)})
+        for _ in range(100):
+            scaler.tick(crew)
+            clock[0] += 15
+
+        assert not crew.ended
+
+    def test_a_tier_without_a_worker(self, toys, scaler, clock):
+        """Work that waits too long for the first worker of its tier ends the run and says why, idle others or not."""
+        toys.create(api.PODS, self.STUCK)
+        crew = ToyCrew({1: Work(1, 10.0, 0, 0.0)}, {"small": Hand(0, None)})
         for _ in range(8):
             scaler.tick(crew)
             clock[0] += 15

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reprocess import errors
-from reprocess.execution.kubernetes import api
+from reprocess.execution.kubernetes import api, run_cluster
 from reprocess.execution.kubernetes.manifests import Run
-from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run
+from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run, tidy
 from tests.execution.kubernetes.toy_cluster import JOB, prepared
 
 
@@ -37,6 +37,44 @@ class TestMake:
 
         assert again.make("10.0.0.2") == files
         assert again.asked == {0: 7, 1: 0}
+
+    def test_a_job_of_the_same_name(self, toys, monkeypatch):
+        """What belongs to an earlier Job of this name is about to be collected: it is deleted, and made anew."""
+        monkeypatch.setattr(run_cluster, "AGAIN_S", 0.0)
+        first = made(toys)
+        files = first.make("10.0.0.1")
+        first.scale(0, 7)
+        toys.delete(api.JOBS, JOB)
+        toys.create(api.JOBS, {"metadata": {"name": JOB}})
+        again = made(toys)
+
+        assert again.make("10.0.0.2") != files
+        assert again.asked == {0: 0, 1: 0}
+        for kind in (api.SECRETS, api.SERVICES, api.DEPLOYMENTS):
+            for kept in toys.kept[kind].values():
+                assert [owner["uid"] for owner in kept["metadata"]["ownerReferences"]] == [again.run.uid]
+
+    def test_what_does_not_go(self, toys, monkeypatch):
+        """What belongs to another Job and does not go ends the run, with its name and what to do."""
+        monkeypatch.setattr(run_cluster, "AGAIN_S", 0.0)
+        monkeypatch.setattr(run_cluster, "GONE_S", 0.02)
+        made(toys).make("10.0.0.1")
+        toys.delete(api.JOBS, JOB)
+        toys.create(api.JOBS, {"metadata": {"name": JOB}})
+        monkeypatch.setattr(toys, "delete", lambda *_: None)
+
+        with pytest.raises(errors.ClusterError, match=f"secrets/{JOB} .* belongs to another Job"):
+            made(toys).make("10.0.0.2")
+
+    def test_a_deployment_that_is_gone(self, toys, caplog):
+        """Workers whose Deployment somebody has deleted are asked for again, and that is told."""
+        run = made(toys)
+        run.make("10.0.0.1")
+        toys.delete(api.DEPLOYMENTS, run.run.deployment(1))
+        run.scale(1, 3)
+
+        assert toys.kept[api.DEPLOYMENTS][run.run.deployment(1)]["spec"]["replicas"] == 3
+        assert "is gone" in caplog.text
 
     def test_no_template(self, toys):
         """A tier without a template is named, with what to do."""
@@ -99,9 +137,10 @@ class TestTidy:
         toys.delete(api.JOBS, "gone")
         self.left(toys, "at-work")
         self.left(toys, "about-to-fail", {"type": "Failed", "status": "False"})
-        run = made(toys)
-        run.make("10.0.0.1")
-        run.tidy()
+        made(toys).make("10.0.0.1")
+
+        gone = tidy(toys)
 
         kept = {name.partition("-worker-")[0] for name in toys.kept[api.DEPLOYMENTS]}
         assert kept == {"at-work", "about-to-fail", JOB}
+        assert sorted(gone) == ["failed-worker-0", "gone-worker-0"]

@@ -54,6 +54,7 @@ class ToyNamespace:
         self._called("patch", kind, f"{name}/{part}" if part else name)
         if name in self.kept[kind]:
             _merge(self.kept[kind][name], change)
+        return name in self.kept[kind]
 
     def delete(self, kind, name):
         self._called("delete", kind, name)
