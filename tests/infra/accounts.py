@@ -1,9 +1,9 @@
-"""The account that the templates make: roles with their policies, buckets, and what is allowed there."""
+"""The account that the templates make: roles with their policies, buckets, the way to them, what is allowed there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,14 @@ SAFE = {
 }
 """What is true of every request that the programme sends."""
 
+INSIDE = ("worker", "driver", "autoscaler")
+"""Roles of pods: they reach S3 through the endpoint of the network, and so need its consent as well."""
+
+STRANGER = "444455556666"
+"""Who owns the buckets that are not ours."""
+
+_ALL: Policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
 
 @dataclass(frozen=True)
 class Account:
@@ -28,6 +36,7 @@ class Account:
     buckets: Mapping[str, Policy]
     key: str
     key_policy: Policy
+    endpoint: Policy
     trusts: Mapping[str, Policy] = field(default_factory=dict)
 
     def ask(self, role: str, action: str, resource: str, **facts: str | None) -> Decision:
@@ -43,7 +52,17 @@ class Account:
         if action.startswith("kms:"):
             policy = self.key_policy if arn == self.key else None
             return iam.decide(request, self.roles[role], policy, needs_both=True)
-        return iam.decide(request, self.roles[role], self.buckets.get(resource.partition("/")[0]))
+        answer = iam.decide(request, self.roles[role], self.buckets.get(resource.partition("/")[0]))
+        if answer == "allowed" and role in INSIDE and action.startswith("s3:") and not self.passes(request):
+            return "denied"
+        return answer
+
+    def passes(self, request: Request) -> bool:
+        """Whether the endpoint of the network lets a request to S3 through, whatever else allows it."""
+        bucket = request.resource.rpartition(":")[2].partition("/")[0]
+        owner = templates.ACCOUNT if bucket in self.buckets else STRANGER
+        here = replace(request, context={**request.context, "aws:ResourceAccount": owner})
+        return iam.decide(here, [_ALL], self.endpoint, needs_both=True) == "allowed"
 
     def allows(self, role: str, action: str, resource: str, **facts: str | None) -> bool:
         """Whether a role may do something, encryption included."""
@@ -60,11 +79,11 @@ def _key(name: str) -> str:
 @cache
 def account() -> Account:
     """The account with every parameter at its default."""
-    return made(templates.stack("buckets"), templates.stack("roles"))
+    return made(templates.stack("buckets"), templates.stack("roles"), templates.stack("network"))
 
 
-def made(buckets: templates.Stack, roles: templates.Stack) -> Account:
-    """The account that two stacks make."""
+def made(buckets: templates.Stack, roles: templates.Stack, network: templates.Stack) -> Account:
+    """The account that three stacks make."""
     documents = _managed(roles)
     policies = {
         str(body["Properties"]["RoleName"]).removeprefix("reprocess-"): tuple(
@@ -77,7 +96,15 @@ def made(buckets: templates.Stack, roles: templates.Stack) -> Account:
         for body in roles.resources("AWS::IAM::Role").values()
     }
     key = next(iter(buckets.resources("AWS::KMS::Key").values()))["Properties"]["KeyPolicy"]
-    return Account(policies, dict(_bucket_policies(buckets)), templates.exports()["reprocess-key-arn"], key, trusts)
+    (endpoint,) = network.resources("AWS::EC2::VPCEndpoint").values()
+    return Account(
+        roles=policies,
+        buckets=dict(_bucket_policies(buckets)),
+        key=templates.exports()["reprocess-key-arn"],
+        key_policy=key,
+        endpoint=endpoint["Properties"]["PolicyDocument"],
+        trusts=trusts,
+    )
 
 
 def _managed(roles: templates.Stack) -> dict[str, Any]:

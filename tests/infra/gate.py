@@ -64,10 +64,22 @@ _LISTING = {"list-type", "prefix", "delimiter", "start-after", "continuation-tok
 _UPLOADING = {"uploads", "uploadId", "partNumber"}
 
 
+_CIPHER = "x_amz_server_side_encryption"
+_HEADERS = {
+    f"s3__{name}": f"HTTP_{name.upper()}"
+    for name in (
+        "if_none_match",
+        "if_match",
+        _CIPHER,
+        f"{_CIPHER}_aws_kms_key_id",
+        f"{_CIPHER}_customer_algorithm",
+    )
+}
+
+
 def _facts(environment: Environment, *, creates: bool) -> dict[str, str | None]:
     """What conditions see of a write; parts of an upload and its beginning create no object yet."""
-    headers = {"s3__if_none_match": "HTTP_IF_NONE_MATCH", "s3__if_match": "HTTP_IF_MATCH"}
-    found: dict[str, str | None] = {name: environment[each] for name, each in headers.items() if each in environment}
+    found: dict[str, str | None] = {name: environment[each] for name, each in _HEADERS.items() if each in environment}
     return found | {"s3__ObjectCreationOperation": "true" if creates else "false"}
 
 

@@ -7,20 +7,37 @@ import json
 import pytest
 
 from tests.infra import accounts, iam, templates
-from tests.infra.accounts import ARCHIVE, LOG, RAW, account
+from tests.infra.accounts import ARCHIVE, INSIDE, LOG, RAW, STRANGER, account
 
 ROLES = ("worker", "driver", "operator", "reader", "ingest", "autoscaler")
 GET, PUT, DELETE = "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
 NEW = {"s3__if_none_match": "*"}
 SWAP = {"s3__if_match": '"etag"'}
+CIPHER, KEY_ID, CUSTOMER = (
+    f"s3__x_amz_server_side_encryption{rest}" for rest in ("", "_aws_kms_key_id", "_customer_algorithm")
+)
+OUR_KEY = templates.exports()["reprocess-key-arn"]
+ANOTHER_KEY = f"arn:aws:kms:{templates.REGION}:{STRANGER}:key/x"
 CAMPAIGN = "archive/campaigns/0123456789abcdef"
 VERSION = "archive/products/jw01_nrca1/v1-1"
+
+OTHERWISE = [
+    {CIPHER: "AES256"},
+    {CIPHER: "aws:kms"},
+    {CIPHER: "aws:kms:dsse", KEY_ID: OUR_KEY},
+    {CIPHER: "aws:kms", KEY_ID: ANOTHER_KEY},
+    {KEY_ID: ANOTHER_KEY},
+    {CUSTOMER: "AES256"},
+]
+"""Ways to write what readers could not read: by S3's own key, AWS's, a stranger's, or the writer's."""
 
 # What is asked, of which object, under which condition, and who may. Everybody else may not.
 TABLE = [
     (GET, f"{RAW}/jwst/x_uncal.fits", {}, "worker driver operator ingest"),
     (PUT, f"{RAW}/jwst/x_uncal.fits", {}, "ingest"),
     (PUT, f"{RAW}/jwst/x_uncal.fits", NEW, "ingest"),
+    (PUT, f"{RAW}/jwst/x_uncal.fits", {CIPHER: "aws:kms", KEY_ID: OUR_KEY}, "ingest"),
+    *((PUT, f"{RAW}/jwst/x_uncal.fits", each, "") for each in OTHERWISE),
     (DELETE, f"{RAW}/jwst/x_uncal.fits", {}, ""),
     ("s3:DeleteObjectVersion", f"{RAW}/jwst/x_uncal.fits", {}, ""),
     ("s3:BypassGovernanceRetention", f"{RAW}/jwst/x_uncal.fits", {}, ""),
@@ -44,6 +61,8 @@ TABLE = [
     (PUT, f"{ARCHIVE}/archive/pointers/jw01_nrca1.json", {}, ""),
     (DELETE, f"{ARCHIVE}/archive/pointers/jw01_nrca1.json", {}, ""),
     (PUT, f"{ARCHIVE}/archive/staging/c/d/facts.npz", {}, "worker"),
+    (PUT, f"{ARCHIVE}/archive/staging/c/d/facts.npz", {CIPHER: "aws:kms", KEY_ID: OUR_KEY}, "worker"),
+    *((PUT, f"{ARCHIVE}/archive/staging/c/d/facts.npz", each, "") for each in OTHERWISE),
     (DELETE, f"{ARCHIVE}/archive/staging/c/d/facts.npz", {}, "worker operator"),
     (GET, f"{ARCHIVE}/{CAMPAIGN}/plan.json", {}, "driver operator"),
     (PUT, f"{ARCHIVE}/{CAMPAIGN}/plan.json", NEW, "driver operator"),
@@ -145,13 +164,12 @@ class TestEverybody:
             bucket = account().buckets[resource.removeprefix("arn:aws:s3:::").partition("/")[0]]
             assert iam.decide(request, [everything], bucket) == answer, (action, resource)
 
-    def test_another_key(self):
-        """Nobody writes to the archive with a key that readers may not have."""
-        given = "s3__x_amz_server_side_encryption_aws_kms_key_id"
-        path = f"{ARCHIVE}/archive/staging/x"
-        assert account().allows("worker", PUT, path, **{given: account().key})
-        other = "arn:aws:kms:eu-central-1:444455556666:key/x"
-        assert account().ask("worker", PUT, path, **{given: other}) == "forbidden"
+    @pytest.mark.parametrize("facts", OTHERWISE)
+    def test_another_key(self, facts):
+        """Nobody writes with a key that readers may not have: the buckets refuse, whatever a role is allowed."""
+        for role, path in (("worker", f"{ARCHIVE}/archive/staging/x"), ("ingest", f"{RAW}/x")):
+            assert account().allows(role, PUT, path)
+            assert account().ask(role, PUT, path, **facts) == "forbidden"
 
     def test_encryption(self):
         """Roles use the key through S3 (and the driver's events) alone; readers cannot encrypt with it."""
@@ -181,7 +199,10 @@ THEIRS = letting_in(WORKER, GET, "arn:aws:s3:::their-raw/*")
 
 class TestForeignRaw:
     def made(self, **parameters):
-        return accounts.made(templates.stack("buckets"), templates.stack("roles", **parameters))
+        through = {"ForeignRawArns": parameters["ForeignRawArns"]}
+        return accounts.made(
+            templates.stack("buckets"), templates.stack("roles", **parameters), templates.stack("network", **through)
+        )
 
     def test_both_must_allow(self):
         """A raw bucket of another account is read when the parameter names it and its owner lets the role in."""
@@ -207,6 +228,65 @@ class TestForeignRaw:
         for action, answer in (("kms:Decrypt", "allowed"), ("kms:GenerateDataKey", "denied")):
             request = iam.Request(OURS.principal, action, key, accounts.SAFE)
             assert iam.decide(request, found, theirs, owner="444455556666", needs_both=True) == answer
+
+
+HERE, THERE = (f"arn:aws:iam::{each}:role/admin" for each in (templates.ACCOUNT, STRANGER))
+LAYERS = [f"prod-{templates.REGION}-starport-layer-bucket", f"prod-registry-k8s-io-{templates.REGION}"]
+
+
+class TestEndpoint:
+    """What pods may ask of S3 at all, with whatever keys they have come by."""
+
+    @pytest.mark.parametrize(
+        ("action", "resource", "passes"),
+        [
+            *((action, f"{bucket}/x", True) for bucket in (RAW, ARCHIVE, LOG) for action in (GET, PUT, DELETE)),
+            ("s3:ListBucket", ARCHIVE, True),
+            (GET, "stpubdata/jwst/public/x", True),
+            ("s3:ListBucket", "stpubdata", True),
+            (PUT, "stpubdata/jwst/public/x", False),
+            (DELETE, "stpubdata/jwst/public/x", False),
+            *((GET, f"{bucket}/x", True) for bucket in LAYERS),
+            *((PUT, f"{bucket}/x", False) for bucket in LAYERS),
+            *(("s3:ListBucket", bucket, False) for bucket in LAYERS),
+            (GET, "prod-us-west-2-starport-layer-bucket/x", False),
+            (GET, "somebody-elses/x", False),
+            (PUT, "somebody-elses/x", False),
+            ("s3:ListBucket", "somebody-elses", False),
+            ("s3:CreateBucket", "somebody-elses", False),
+        ],
+    )
+    @pytest.mark.parametrize("who", [HERE, THERE])
+    def test_table(self, who, action, resource, passes):
+        """Buckets of this account; of others those that are named, and layers of images, to be read alone."""
+        request = iam.Request(who, action, f"arn:aws:s3:::{resource}", accounts.SAFE)
+        assert account().passes(request) == passes
+
+    @pytest.mark.parametrize("given", ["", "arn:aws:s3:::one,arn:aws:s3:::other"])
+    def test_named(self, given):
+        """The parameter says which buckets of others may be read, each and none else, and may say none."""
+        found = accounts.made(
+            templates.stack("buckets"), templates.stack("roles"), templates.stack("network", ForeignRawArns=given)
+        )
+        asked = {name: iam.Request(HERE, GET, f"arn:aws:s3:::{name}/x") for name in ("one", "other", "stpubdata")}
+        assert [name for name, request in asked.items() if found.passes(request)] == [
+            arn.rpartition(":")[2] for arn in filter(None, given.split(","))
+        ]
+
+    def test_a_role_is_not_enough(self):
+        """What a pod's role allows in a bucket of others is denied if the endpoint does not know the bucket."""
+        roles = templates.stack("roles", ForeignRawArns="arn:aws:s3:::their-raw")
+        found = accounts.made(templates.stack("buckets"), roles, templates.stack("network"))
+        assert {role for role in ROLES if found.ask(role, GET, "their-raw/x") == "allowed"} == {"operator"}
+
+    def test_who_is_inside(self):
+        """Those who pass the endpoint are the roles that pods have."""
+        trusted = {
+            role
+            for role, trust in account().trusts.items()
+            if trust["Statement"][0]["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+        }
+        assert trusted == set(INSIDE)
 
 
 class TestTrust:

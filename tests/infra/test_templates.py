@@ -88,9 +88,9 @@ class TestBuckets:
         assert bucket == LOG or not allowing
 
     def test_kept(self, buckets):
-        """Deleting or replacing the stack deletes neither a bucket nor the key."""
+        """Deleting or replacing the stack deletes no bucket, no policy that guards one, and not the key."""
         kept = templates.stack("buckets").template["Resources"]
-        for name in (*buckets, "Key"):
+        for name in (*buckets, *(f"{name}Policy" for name in buckets), "Key"):
             assert kept[name]["DeletionPolicy"] == kept[name]["UpdateReplacePolicy"] == "Retain"
 
     def test_versions(self, buckets):
@@ -158,7 +158,9 @@ class TestBuckets:
     def test_another_owner_of_raw(self):
         """With an owner of raw exposures in another account that one writes, encrypted, and our own role does not."""
         owner = "arn:aws:iam::444455556666:role/archive"
-        found = accounts.made(templates.stack("buckets", RawOwnerArn=owner), templates.stack("roles"))
+        found = accounts.made(
+            templates.stack("buckets", RawOwnerArn=owner), templates.stack("roles"), templates.stack("network")
+        )
         allowing = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 
         def ask(who, action, place, policy, **more):
@@ -194,6 +196,13 @@ class TestNetwork:
         assert len(zones) == 2
         assert not any(body.get("MapPublicIpOnLaunch") for body in subnets.values())
         assert len({body["CidrBlock"] for body in subnets.values()}) == len(subnets)
+
+    def test_chosen_zones(self):
+        """Zones can be chosen, because EKS does not take all of them; those that are given are those that are used."""
+        chosen = templates.stack("network", Zones="eu-central-1c,eu-central-1b").resources("AWS::EC2::Subnet")
+        zones = {name: body["Properties"]["AvailabilityZone"] for name, body in chosen.items()}
+        first, second = "eu-central-1c", "eu-central-1b"
+        assert zones == {"PublicSubnet": first, "FirstSubnet": first, "SecondSubnet": second}
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +243,14 @@ class TestCluster:
             if body["CapacityType"] == "SPOT":
                 assert len(body["InstanceTypes"]) >= 5
                 assert len({(kind[0], kind.partition(".")[2]) for kind in body["InstanceTypes"]}) == 1
+
+    def test_version(self, groups):
+        """Machines follow the version of the cluster: EKS leaves a group alone whose version is not given."""
+        newer = templates.stack("cluster", KubernetesVersion="9.99")
+        assert {body["Properties"]["Version"] for body in newer.resources("AWS::EKS::Cluster").values()} == {"9.99"}
+        assert {body["Properties"].get("Version") for body in newer.resources("AWS::EKS::Nodegroup").values()} == {
+            "9.99"
+        }
 
     def test_drivers_stay(self, groups):
         """Drivers have machines that nobody takes away, and at least one is always there."""
