@@ -26,6 +26,8 @@ STRANGER = "444455556666"
 """Who owns the buckets that are not ours."""
 
 _ALL: Policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+# What AWS gives an endpoint that has no policy.
+_OPEN: Policy = {"Statement": [{**_ALL["Statement"][0], "Principal": "*"}]}
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def made(buckets: templates.Stack, roles: templates.Stack, network: templates.St
         buckets=dict(_bucket_policies(buckets)),
         key=templates.exports()["reprocess-key-arn"],
         key_policy=key,
-        endpoint=endpoint["Properties"]["PolicyDocument"],
+        endpoint=endpoint["Properties"].get("PolicyDocument", _OPEN),
         trusts=trusts,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -62,6 +63,17 @@ def test_the_page():
     """The page has the tables that today's measurements and prices give; `python infra/cost.py --write` renews them."""
     page = cost.PAGE.read_text()
     assert cost.put_in(page, cost.tables(cost.measured(), cost.prices())) == page
+
+
+def test_the_page_warns():
+    """Before the first sum the page says that nobody has looked prices up, of when they are, and what is measured."""
+    given_prices = cost.prices()
+    before, _, after = cost.PAGE.read_text().partition(cost.BEGIN)
+    assert "**Prices are not looked up.**" in before
+    assert f"{given_prices['region']} in {given_prices['date']}" in before
+    day = json.loads((cost.RESULTS / "exposure-ceph-object-gateway.json").read_text())["date"]
+    assert f"measured, on {day}" in before
+    assert f"measured on {day}" in after
 
 
 def test_the_page_says_when():

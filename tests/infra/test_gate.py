@@ -38,6 +38,10 @@ def test_facts():
     assert gate.asked(environment("GET", "/b")).facts == {}
     put = gate.asked(environment("PUT", "/b/k", HTTP_IF_NONE_MATCH="*")).facts
     assert put == {"s3__if_none_match": "*", "s3__ObjectCreationOperation": "true"}
+    cipher = {"HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION": "aws:kms", "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID": "k"}
+    found = gate.asked(environment("PUT", "/b/k", **cipher)).facts
+    assert found["s3__x_amz_server_side_encryption"] == "aws:kms"
+    assert found["s3__x_amz_server_side_encryption_aws_kms_key_id"] == "k"
     parts = (("POST", "uploads", "false"), ("PUT", "partNumber=1&uploadId=u", "false"), ("POST", "uploadId=u", "true"))
     for method, query, creates in parts:
         assert gate.asked(environment(method, "/b/k", query)).facts == {"s3__ObjectCreationOperation": creates}

@@ -201,6 +201,18 @@ def fresh(role):
         yield made.url
 
 
+def test_who_makes_an_archive(s3_endpoint, gates, trip, opened):
+    """`init` needs to write and read `archive.toml`, which operators may, and workers and drivers may not."""
+    found = opened("operator").root
+    with gate.serve(account(), "operator") as alone:
+        campaign.init(URL, found, trips.settings(endpoint=alone.url))
+        place = f"{ARCHIVE}/archive/archive.toml"
+        assert alone.passed == {("s3:PutObject", place), ("s3:GetObject", place)}
+    for role in ("worker", "driver"):
+        with fresh(role) as url, pytest.raises(errors.AccessDenied):
+            campaign.init(URL, found, trips.settings(endpoint=url))
+
+
 def test_a_driver_is_no_worker(s3_endpoint, gates, trip, opened):
     """A driver that would calibrate itself is refused by the policies, and says so of each exposure."""
     with gate.serve(account(), "driver") as alone:
