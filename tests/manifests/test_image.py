@@ -23,6 +23,7 @@ from tests.manifests.rendering import ROOT, needs_kubectl, overlay_of
 from tests.manifests.translate import pods
 
 BASE = os.environ.get("REPROCESS_IMAGE_BASE", "")
+FILL = ROOT / "image" / "fill"
 built_here = pytest.mark.skipif(not BASE, reason="REPROCESS_IMAGE_BASE names no root filesystem: no image is built")
 
 LEFT_OUT = re.compile(
@@ -72,6 +73,22 @@ class TestRecipe:
         last = (ROOT / "image" / "Dockerfile").read_text().rpartition("FROM scratch")[2]
         assert "RUN" not in last
         assert "/source/image/fill /rootfs" in (ROOT / "image" / "Dockerfile").read_text()
+
+    def test_the_base_can_be_pinned(self):
+        """Who builds may name another base, by its digest; what it has is left as it is."""
+        text = (ROOT / "image" / "Dockerfile").read_text()
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        assert lines[:2] == ["ARG BASE=debian:bookworm-slim", "FROM ${BASE} AS base"]
+        (first, second) = re.findall(r"apt-get install (.*)", text)
+        assert "--no-upgrade" in first
+        assert "AS filled" in text[text.index(first) : text.index(second)]  # of which nothing is in the image
+
+    def test_pip_takes_its_options(self):
+        """Options that the script gives to each command of pip are ones that pip knows for all commands."""
+        (options,) = re.findall(r'^pip\(\) \{ "\$python" -m pip (.*) "\$@"; \}$', FILL.read_text(), re.MULTILINE)
+        command = [sys.executable, "-m", "pip", *options.split(), "help", "wheel"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
 
     def test_nothing_else_is_sent_to_a_builder(self):
         """What is not part of the image is not in its context: no credentials, no test data, no environment."""
