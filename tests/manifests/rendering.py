@@ -16,6 +16,7 @@ Document = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ("local", "s3", "aws")
+GUIDE = ROOT / "docs" / "kubernetes.md"
 COMPONENTS = ("monitoring", "port-forward")
 
 LEAST_KUSTOMIZE = 5

@@ -47,7 +47,7 @@ def test_pods_are_as_shipped(overlay):
         assert after.keys() == before.keys()
         kept = before.keys() - {"containers", "volumes"}
         assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
-        for name in ("securityContext", "resources", "image", "envFrom"):
+        for name in ("securityContext", "resources", "image", "envFrom", "terminationMessagePolicy"):
             assert after["containers"][0][name] == before["containers"][0][name]
         added = [volume for volume in after["volumes"] if volume not in before["volumes"]]
         assert [volume["name"] for volume in added] in ([], ["tls"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reprocess import settings, target
+from reprocess.cli import main
 from tests.manifests.conftest import NAMESPACE
 from tests.manifests.rendering import every_kind_of, everywhere, needs_kubectl, one, overlay_of
 
@@ -37,6 +38,8 @@ def test_driver(overlay):
         "/etc/reprocess/target/target.toml",
         "--cluster",
         "kubernetes",
+        "--max-hours",
+        "22",
         "--metrics-port",
         "9090",
     ]
@@ -80,10 +83,11 @@ def test_labels(overlay):
     for document in documents:
         if document["metadata"]["name"] != "reprocess-target":
             assert ours.items() <= document["metadata"]["labels"].items(), document["metadata"]["name"]
-    job = job_of(documents)
-    driver = {**ours, "app.kubernetes.io/component": "driver"}
-    assert driver.items() <= job["metadata"]["labels"].items()
-    assert driver.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    for name, component in (("reprocess-sweep", "driver"), ("reprocess-tidy", "tidy")):
+        job = one(documents, "CronJob", name)["spec"]["jobTemplate"]
+        expected = {**ours, "app.kubernetes.io/component": component}
+        assert expected.items() <= job["metadata"]["labels"].items()
+        assert expected.items() <= job["spec"]["template"]["metadata"]["labels"].items()
     for template in every_kind_of(documents, "PodTemplate").values():
         assert template["template"]["metadata"]["labels"] == {**ours, "app.kubernetes.io/component": "worker"}
 
@@ -115,7 +119,37 @@ def test_schedule(overlay):
     assert job["activeDeadlineSeconds"] + sweep["startingDeadlineSeconds"] <= 86400
     assert job["backoffLimit"] <= 5
     assert job["template"]["spec"]["restartPolicy"] == "Never"
-    assert job["ttlSecondsAfterFinished"] > 0
+    assert job["ttlSecondsAfterFinished"] >= 3 * 86400  # what failed on Friday night can be read on Monday
+
+
+@everywhere
+def test_a_sweep_ends_in_order(overlay):
+    """A sweep knows its hours, and has time to scan before them and to end after them before its Job is stopped."""
+    job = job_of(overlay_of(overlay))["spec"]
+    arguments = job["template"]["spec"]["containers"][0]["args"]
+    given = main.commands["sweep"].make_context("sweep", ["/tmp", *arguments[2:]], resilient_parsing=True).params
+    assert 0 < given["max_hours"] <= job["activeDeadlineSeconds"] / 3600 - 1
+
+
+@everywhere
+def test_tidy(overlay):
+    """What deletes workers of runs that are over comes often and soon ends; it gets its namespace and nothing else."""
+    cron = one(overlay_of(overlay), "CronJob", "reprocess-tidy")
+    assert cron["metadata"]["labels"]["app.kubernetes.io/component"] == "tidy"
+    spec, job = cron["spec"], cron["spec"]["jobTemplate"]["spec"]
+    assert (spec["schedule"], spec["concurrencyPolicy"]) == ("*/15 * * * *", "Forbid")
+    assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (1, 1)
+    assert job["backoffLimit"] == 1
+    assert job["activeDeadlineSeconds"] + spec["startingDeadlineSeconds"] < 15 * 60
+    (container,) = job["template"]["spec"]["containers"]
+    assert (container["name"], container["args"]) == ("tidy", ["tidy"])
+    assert "tidy" in main.commands
+    assert container["env"] == [
+        {"name": "REPROCESS_KUBERNETES_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}
+    ]
+    assert not {"envFrom", "command", "ports"} & container.keys()
+    assert job["template"]["spec"]["serviceAccountName"] == "reprocess-tidy"
+    assert not {"tolerations", "priorityClassName"} & job["template"]["spec"].keys()
 
 
 @everywhere

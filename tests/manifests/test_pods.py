@@ -6,7 +6,7 @@ import pytest
 
 from reprocess import __version__
 from tests.manifests.rendering import OVERLAYS, every_kind_of, everywhere, needs_kubectl, one, overlay_of
-from tests.manifests.translate import pods
+from tests.manifests.translate import pods, translate
 
 pytestmark = needs_kubectl
 
@@ -30,10 +30,11 @@ def amount(text):
 
 
 @everywhere
-def test_there_are_three(overlay):
-    """A driver and a worker of each tier are all pods there are, with one container each."""
+def test_there_are_four(overlay):
+    """A driver, who tidies, and a worker of each tier are all pods there are, with one container each."""
     assert [[container["name"] for container in pod["containers"]] for pod in pods_of(overlay)] == [
         ["driver"],
+        ["tidy"],
         ["worker"],
         ["worker"],
     ]
@@ -85,16 +86,34 @@ def test_room_on_disk(overlay):
         sizes = {each["name"]: amount(each["emptyDir"]["sizeLimit"]) for each in pod["volumes"] if "emptyDir" in each}
         limit = amount(pod["containers"][0]["resources"]["limits"]["ephemeral-storage"])
         assert sum(sizes.values()) <= limit
-        assert sizes["cache"] > LIMIT_BYTES
+        if pod["containers"][0]["name"] != "tidy":
+            assert sizes["cache"] > LIMIT_BYTES
 
 
 @everywhere
 def test_what_can_be_written(overlay):
-    """A pod writes into /tmp and into its cache, and nowhere else."""
+    """A pod writes into /tmp and, if it works on exposures, into its cache; nowhere else."""
     for container in containers_of(overlay):
         writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
-        assert writable == {"/tmp", "/var/cache/reprocess"}
-        assert {"name": "XDG_CACHE_HOME", "value": "/var/cache/reprocess"} in container["env"]
+        works = container["name"] != "tidy"
+        assert writable == ({"/tmp", "/var/cache/reprocess"} if works else {"/tmp"})
+        assert ({"name": "XDG_CACHE_HOME", "value": "/var/cache/reprocess"} in container["env"]) is works
+
+
+@everywhere
+def test_last_words(overlay):
+    """Whoever fails leaves the end of its log in the state of its pod; an old server is told so too."""
+    for document in overlay_of(overlay):
+        for pod in [*pods(document), *pods(translate([document])[0])]:
+            assert {each["terminationMessagePolicy"] for each in pod["containers"]} == {"FallbackToLogsOnError"}
+
+
+@everywhere
+def test_who_tidies_is_small(overlay):
+    """What runs every quarter of an hour takes next to nothing."""
+    (container,) = [each for each in containers_of(overlay) if each["name"] == "tidy"]
+    assert container["resources"]["requests"].items() >= {"cpu": "50m", "memory": "128Mi"}.items()
+    assert container["resources"]["limits"]["memory"] == "512Mi"
 
 
 @everywhere
@@ -154,7 +173,13 @@ def test_priorities(overlay):
     classes = every_kind_of(documents, "PriorityClass")
     assert classes["reprocess-driver"]["value"] > 0 > classes["reprocess-worker"]["value"]
     assert classes["reprocess-worker"]["preemptionPolicy"] == "Never"
-    assert {pod["priorityClassName"] for pod in pods_of(overlay)} == classes.keys()
+    assert {pod["priorityClassName"] for pod in pods_of(overlay) if "priorityClassName" in pod} == classes.keys()
+
+
+@everywhere
+def test_workers_are_worth_a_machine(overlay):
+    """Workers are not among the pods for which the Cluster Autoscaler starts no machine: those below -10."""
+    assert every_kind_of(overlay_of(overlay), "PriorityClass")["reprocess-worker"]["value"] >= -10
 
 
 @everywhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reprocess.execution.kubernetes import api
-from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run
+from reprocess.execution.kubernetes.run_cluster import RunCluster, find_run, tidy
 from tests.execution.kubernetes.toy_cluster import JOB, prepared
 from tests.manifests.conftest import NAMESPACE
 from tests.manifests.rendering import every_kind_of, everywhere, needs_kubectl, overlay_of
@@ -18,6 +18,10 @@ ALLOWED = {
         ("", "secrets"): {"get", "create", "delete"},
         ("", "pods"): {"list", "patch"},
         ("", "podtemplates"): {"get"},
+        ("batch", "jobs"): {"get"},
+    },
+    "reprocess-tidy": {
+        ("apps", "deployments"): {"list", "delete"},
         ("batch", "jobs"): {"get"},
     },
     "reprocess-operator": {
@@ -43,6 +47,14 @@ def verbs_of(role):
     return found
 
 
+def called(toys):
+    """The verbs that were called, by resource."""
+    found: dict[str, set[str]] = {}
+    for verb, resource, name in toys.calls:
+        found.setdefault(f"{resource}/scale" if name.endswith("/scale") else resource, set()).add(verb)
+    return found
+
+
 @everywhere
 def test_verbs(overlay):
     """Each Role allows what the table says and nothing more."""
@@ -53,21 +65,26 @@ def test_verbs(overlay):
 def test_what_a_run_calls():
     """A driver calls what its Role allows, and whatever the Role allows is called."""
     toys = prepared()
-    toys.create(api.DEPLOYMENTS, {"metadata": {"name": "old", "labels": {**WORKERS, "reprocess/run": "gone"}}})
     toys.calls.clear()
     for _ in range(2):  # the second driver of a run finds what the first one has made
         run = RunCluster(toys, find_run(toys, JOB), 2)
-        run.tidy()
         run.make("10.0.0.1")
     run.scale(0, 3)
     run.mark({"w": "7"})
     run.pods()
+    run.deployments()
     run.remove()
 
-    called: dict[str, set[str]] = {}
-    for verb, resource, name in toys.calls:
-        called.setdefault(f"{resource}/scale" if name.endswith("/scale") else resource, set()).add(verb)
-    assert called == {resource: verbs for (_, resource), verbs in ALLOWED["reprocess-driver"].items()}
+    assert called(toys) == {resource: verbs for (_, resource), verbs in ALLOWED["reprocess-driver"].items()}
+
+
+def test_what_tidying_calls():
+    """Who tidies calls what its Role allows, and whatever the Role allows is called."""
+    toys = prepared()
+    toys.create(api.DEPLOYMENTS, {"metadata": {"name": "old", "labels": {**WORKERS, "reprocess/run": "gone"}}})
+    toys.calls.clear()
+    assert tidy(toys) == ("old",)
+    assert called(toys) == {resource: verbs for (_, resource), verbs in ALLOWED["reprocess-tidy"].items()}
 
 
 @everywhere
@@ -82,7 +99,7 @@ def test_bindings(overlay):
     """Each Role is bound to the account of its name, operators also to their group, and workers to nothing."""
     documents = overlay_of(overlay)
     accounts = every_kind_of(documents, "ServiceAccount")
-    assert accounts.keys() == {"reprocess-driver", "reprocess-worker", "reprocess-operator"}
+    assert accounts.keys() == ALLOWED.keys() | {"reprocess-worker"}
     for name, binding in every_kind_of(documents, "RoleBinding").items():
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
         account, *groups = binding["subjects"]
@@ -101,7 +118,7 @@ def test_another_namespace(with_components):
 
 @everywhere
 def test_tokens(overlay):
-    """Only the driver's pod has a token for the API server."""
+    """Only drivers and who tidies have a token for the API server."""
     documents = overlay_of(overlay)
     accounts = every_kind_of(documents, "ServiceAccount")
     without = {name for name, each in accounts.items() if each.get("automountServiceAccountToken") is False}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.manifests.rendering import every_kind_of, needs_kubectl, overlay_of
 from tests.manifests.translate import pods, translate
 
 
@@ -65,6 +66,21 @@ def test_schedule_and_job():
     assert spec.keys() == {"schedule", "suspend", "jobTemplate"}
     kept = {"backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished", "template"}
     assert spec["jobTemplate"]["spec"].keys() == kept
+
+
+@needs_kubectl
+def test_every_schedule():
+    """Each schedule that is shipped keeps its hour, its deadlines and how many of its Jobs are kept."""
+    kept = ("schedule", "concurrencyPolicy", "startingDeadlineSeconds", "failedJobsHistoryLimit")
+    shipped = every_kind_of(overlay_of("s3"), "CronJob")
+    assert shipped.keys() == {"reprocess-sweep", "reprocess-tidy"}
+    for before in shipped.values():
+        (after,) = translate([before])
+        assert after["apiVersion"] == "batch/v1beta1"
+        assert [after["spec"][name] for name in kept] == [before["spec"][name] for name in kept]
+        job = before["spec"]["jobTemplate"]["spec"]
+        assert after["spec"]["jobTemplate"]["spec"].items() <= job.items()
+        assert pods(after) == pods(before)
 
 
 def test_disruption_budget():
