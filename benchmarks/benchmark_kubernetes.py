@@ -6,7 +6,8 @@ workers. Exposures are small, so that the times are those of the system and not 
 
 - *submit to first unit*: from typing ``reprocess submit`` with no worker there to the first unit at work; images are on
   the node, and no node has to come.
-- *drain*: from ``kubectl delete pod`` of a worker at work until the pod is gone, less what its unit still took.
+- *drain*: from ``kubectl delete pod`` of a worker at work until the pod is gone, less what its unit still took; of
+  that, a one-node cluster takes some seconds to notice that a container has ended.
 - *again*: units that run twice because of that; and because of a worker that is deleted by force.
 - *driver*: processor time of all processes in its pod, scheduler included, while units run.
 """
@@ -105,6 +106,7 @@ def drain(bench: Bench, planned: Planned) -> Result:
     """Delete a worker at work, and measure how long its pod takes to go besides what its unit takes to end."""
     run = bench.submit(planned.url, planned.plan.digest)
     victim = run.until_busy(3)[0]
+    run.until(": published")
     begin = datetime.now(UTC)
     bench.kubectl("delete", "pod", victim, timeout_s=180)
     gone = datetime.now(UTC)

@@ -248,6 +248,8 @@ class Outcome:
         Traffic with the store, and the peak resident memory of the worker process.
     requests : int
         Requests that were made of the store.
+    throttled : int
+        How often the store asked to wait (503, 429) while the unit ran, in the whole process; it was asked again.
     ended : str
         When the unit ended, by the clock of the worker: UTC, ISO 8601 with milliseconds and no zone.
     tier : int
@@ -271,6 +273,7 @@ class Outcome:
     bytes_written: int = 0
     peak_bytes: int = 0
     requests: int = 0
+    throttled: int = 0
     ended: str = ""
     tier: int = 0
     difference: Mapping[str, Any] = field(default_factory=dict)

@@ -38,7 +38,7 @@ from reprocess.publication import assemble, manifest, provenance, publish
 from reprocess.reporting import quicklook
 from reprocess.settings import CacheSettings
 from reprocess.shelf import Shelf
-from reprocess.storage import open_store
+from reprocess.storage import open_store, throttling
 from reprocess.storage.counting import CountingStore
 from reprocess.storage.held import Ranged
 from reprocess.storage.store import Store
@@ -141,7 +141,7 @@ def run(task: Task) -> Outcome:
 
 
 def _run(task: Task) -> Outcome:
-    meter, cpu = Meter(), time.process_time()
+    meter, cpu, throttled = Meter(), time.process_time(), throttling.count()
     payload: Any = task.payload
     # Counted here, so that every byte is, whichever room asks for it.
     archive = CountingStore(payload.archive)
@@ -169,6 +169,7 @@ def _run(task: Task) -> Outcome:
         bytes_written=sum(store.bytes_written.total() for store in stores),
         peak_bytes=heap.peak_bytes(),
         requests=sum(store.requests.total() for store in stores),
+        throttled=throttling.count() - throttled,
         difference=meter.difference,
         ended=datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
     )

@@ -50,6 +50,8 @@ class Standing:
     cpu_seconds : float
     retries : int
         Attempts beyond the first of each unit.
+    throttled : int
+        How often stores asked units to wait.
     forecast : Forecast or None
     load : Load or None
         What there is to do, and who is there; None where nobody is at work.
@@ -66,6 +68,7 @@ class Standing:
     spent: Spent = field(default_factory=Spent)
     cpu_seconds: float = 0.0
     retries: int = 0
+    throttled: int = 0
     forecast: Forecast | None = None
     load: Load | None = None
     epoch: int | None = None
@@ -211,6 +214,7 @@ def _with(before: Standing, outcomes: Iterable[Outcome], prices: PriceSettings) 
         units=_counted(before.units, [each.outcome_class for each in every]),
         spent=before.spent + spending.spent(every, prices),
         cpu_seconds=before.cpu_seconds + sum(each.seconds.get("cpu", 0.0) for each in every),
+        throttled=before.throttled + sum(each.throttled for each in every),
         retries=before.retries + sum(max(each.attempt - 1, 0) for each in every),
         last=max([before.last, *(_moment(each.ended) for each in every)]),
     )
@@ -296,6 +300,7 @@ def _effort(found: Standing) -> Iterator[Metric]:
         ("core_seconds", "Time for which workers were busy.", spent.core_hours * _HOUR),
         ("retries", "Attempts beyond the first of each unit.", found.retries),
         ("storage_errors", "Units that ended because of the object store.", found.units.get("storage", 0)),
+        ("throttled", "How often stores asked units to wait (503, 429).", found.throttled),
     ):
         yield _counter(found, name, text, value)
     if spent.money is not None:

@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-from obstore.exceptions import InvalidPathError
+from obstore.exceptions import BaseError, InvalidPathError
 
 from reprocess import errors
 from reprocess.storage import body as bodies
-from reprocess.storage import keys, s3_errors, s3_loop, s3_upload
+from reprocess.storage import keys, s3_again, s3_errors, s3_loop, s3_upload
 from reprocess.storage import ranges as extents
 from reprocess.storage.body import Body
 from reprocess.storage.s3_clients import Clients, Options, clients
@@ -37,7 +36,6 @@ _CHUNK_BYTES = 2**20
 _AT_ONCE = 16
 _SINGLE_PUT_LIMIT = 5 * 10**9
 _EMPTY_SIZE = re.compile(r"status code: 416|InvalidRange")
-_CONFLICT_PAUSES_S = (0.01, 0.05, 0.2, 1.0)
 _TYPE = "application/octet-stream"
 Out = TypeVar("Out")
 
@@ -92,7 +90,7 @@ class S3Store(Store):
     async def _extents(self, use: Clients, key: str, wanted: Sequence[extents.Extent], etag: str) -> list[memoryview]:
         buffers = [bytearray(extent.end - extent.start) for extent in wanted]
         calls = [
-            partial(_without_conflict, partial(self._pour, use, key, piece, piece[0] - extent.start, [buffer], etag))
+            partial(s3_again.read, partial(self._pour, use, key, piece, piece[0] - extent.start, [buffer], etag))
             for extent, buffer in zip(wanted, buffers, strict=True)
             for piece in extents.cut(extent.start, extent.end, _REQUEST_BYTES)
         ]
@@ -113,7 +111,7 @@ class S3Store(Store):
         size, use = Scatter(targets).size, self._clients
         extents.check([ByteRange(start, size)], f"{self.url}/{key}")
         calls = [
-            partial(_without_conflict, partial(self._pour, use, key, piece, piece[0] - start, targets, etag))
+            partial(s3_again.read, partial(self._pour, use, key, piece, piece[0] - start, targets, etag))
             for piece in extents.cut(start, start + size, FILL_BYTES)
         ]
         self._check_one_version(key, s3_loop.run(s3_loop.gather(calls, concurrency=_AT_ONCE)) if calls else [])
@@ -142,7 +140,7 @@ class S3Store(Store):
         return stamp
 
     async def _piece(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
-        return await _without_conflict(partial(self._attempt, use, key, start, end, etag))
+        return await s3_again.read(partial(self._attempt, use, key, start, end, etag))
 
     async def _attempt(self, use: Clients, key: str, start: int, end: int, etag: str) -> tuple[memoryview, Stamp]:
         """Read the bytes that are there between `start` and `end`."""
@@ -228,7 +226,7 @@ class S3Store(Store):
         return True
 
     def _listed(self, begin: str, after: str) -> Iterator[Stamp]:
-        """List through obstore, and from the first page on that holds a key which it refuses, through boto3."""
+        """List through obstore, and through boto3 from the first page on that it cannot read, or does not get."""
         last = after
         try:
             for stamp in self._listed_fast(begin, after):
@@ -236,6 +234,11 @@ class S3Store(Store):
                 last = stamp.key
         except InvalidPathError:
             _log.warning("%s holds objects whose keys no client here can read; they are left out.", self.url)
+            yield from self._listed_slowly(begin, last)
+        except BaseError as error:
+            told = s3_errors.converted(error, self.url, begin)
+            if not isinstance(told, errors.StorageUnavailable):
+                raise told from error
             yield from self._listed_slowly(begin, last)
 
     def _listed_fast(self, begin: str, after: str) -> Iterator[Stamp]:
@@ -268,17 +271,16 @@ class S3Store(Store):
 
     def put(self, key: str, data: Buffer, *, content_type: str = "") -> Stamp:
         view = memoryview(data).cast("B")
-        attributes: Any = {"Content-Type": content_type or _TYPE}
+        etag = s3_loop.run(s3_again.read(partial(self._put, self._clients, key, view, content_type or _TYPE)))
+        return Stamp(key, view.nbytes, etag)
+
+    async def _put(self, use: Clients, key: str, view: memoryview, content_type: str) -> str:
+        attributes: Any = {"Content-Type": content_type}
         with s3_errors.door(self.url, key):
-            answer = obstore.put(
-                self._clients.data,
-                self._full(key),
-                view,
-                attributes=attributes,
-                chunk_size=_PIECE_BYTES,
-                max_concurrency=4,
+            answer = await obstore.put_async(
+                use.data, self._full(key), view, attributes=attributes, chunk_size=_PIECE_BYTES, max_concurrency=4
             )
-        return Stamp(key, view.nbytes, answer["e_tag"] or "")
+        return answer["e_tag"] or ""
 
     def put_if_absent(self, key: str, data: Body, *, sha256: str = "", content_type: str = "") -> Stamp:
         try:
@@ -377,16 +379,6 @@ class S3Store(Store):
 
     def _full(self, key: str) -> str:
         return keys.join(self._prefix, keys.check_key(key, self.url))
-
-
-async def _without_conflict(attempt: Callable[[], Awaitable[Out]]) -> Out:
-    """Attempt a read again that meets a conflict: Ceph says so to readers of an object that is being replaced."""
-    for pause_s in _CONFLICT_PAUSES_S:
-        try:
-            return await attempt()
-        except errors.CommitConflict:
-            await asyncio.sleep(pause_s)
-    return await attempt()
 
 
 def _stamp(key: str, meta: Any) -> Stamp:  # noqa: ANN401 (a dictionary of obstore)

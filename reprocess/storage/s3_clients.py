@@ -21,7 +21,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store as DataStore
 
 from reprocess import errors
-from reprocess.storage import s3_errors
+from reprocess.storage import s3_errors, throttling
 
 _DEFAULT_REGION = "us-east-1"
 _CONNECT_S, _READ_S = 5, 60
@@ -33,6 +33,7 @@ _RETRY: Any = {
     "retry_timeout": timedelta(minutes=2),
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+_ONCE: Any = {**_RETRY, "max_retries": 0}
 # boto3 renews credentials that have less than ten minutes left; a longer life here would use some past their end.
 _CREDENTIALS_LIFE = timedelta(minutes=8)
 
@@ -54,7 +55,7 @@ class Clients:
     Attributes
     ----------
     data : obstore.store.S3Store
-        Retries by itself.
+        Sends each request once; see `s3_again`.
     control : boto3 client
         Retries by itself; not for commits.
     commit : boto3 client
@@ -67,7 +68,7 @@ class Clients:
     config: dict[str, Any]
 
     def rooted(self, prefix: str) -> DataStore:
-        """Make a client of the data plane whose root is a prefix."""
+        """Make a client of the data plane whose root is a prefix, and which retries by itself."""
         return DataStore(prefix=prefix or None, **self.config)
 
 
@@ -111,7 +112,15 @@ def _clients(bucket: str, options: Options) -> Clients:
         # What is committed has its checksum declared in a header, which is signed: no need to digest it once more.
         commit = _boto(session, region, options, 1, signed_payload=False)
         config = _data_config(bucket, region, options, session, control.meta.endpoint_url)
-        return Clients(DataStore(**config), control, commit, config)
+        for client in (control, commit):
+            client.meta.events.register("needs-retry.s3", _note_throttling)
+        return Clients(DataStore(**config | {"retry_config": _ONCE}), control, commit, config)
+
+
+def _note_throttling(response: Any = None, **_: Any) -> None:  # noqa: ANN401 (called by botocore)
+    """Count an answer that asks to wait: whatever becomes of the request, each of its tries comes by here."""
+    if response is not None and response[0].status_code in throttling.STATUSES:
+        throttling.note()
 
 
 def _boto(session: boto3.Session, region: str, options: Options, attempts: int, *, signed_payload: bool = True) -> Any:  # noqa: ANN401

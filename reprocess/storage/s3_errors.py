@@ -19,6 +19,7 @@ from obstore.exceptions import (
 )
 
 from reprocess import errors
+from reprocess.storage import throttling
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -74,6 +75,8 @@ def _obstore(error: Exception, url: str, key: str) -> errors.StorageError:
     text = str(error)
     status, code = _found(_STATUS, text), _found(_CODE, text)
     if status:
+        if int(status) in throttling.STATUSES:
+            throttling.note()
         return answered(int(status), code, url, key)
     if "redirect" in text:
         return answered(301, code, url, key)

@@ -69,7 +69,7 @@ class Relay:
         if self._cut:
             writer.transport.abort()
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             theirs, ours = await asyncio.open_connection(*self._upstream)
             self._writers |= {writer, ours}
             await asyncio.gather(self._pass(reader, ours, 0.0), self._pass(theirs, writer, None))

@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from reprocess import errors
-from reprocess.storage import Blob, ByteRange, RangeRequest, Store, open_store, s3
+from reprocess.storage import Blob, ByteRange, RangeRequest, Store, open_store, s3, throttling
 from reprocess.storage.s3_clients import forget
 from tests.storage import faulty_server
-from tests.storage.faulty_server import CUT_THE_ANSWER, LOSE_THE_ANSWER, PASS_ON
+from tests.storage.faulty_server import CUT_THE_ANSWER, DROP_THE_REQUEST, LOSE_THE_ANSWER, PASS_ON
 from tests.storage.store_contract import MEBI, StoreContract
 from tests.storage.store_model import machine
 
@@ -87,12 +87,14 @@ class TestCommits:
     )
     def test_answers_become_our_errors_after_one_request(self, s3_endpoint, answer, error):
         """Each answer of S3 to a commit has its error, with the bucket's name and no secret, and is not sent again."""
+        before = throttling.count()
         with faulty_server.serve(s3_endpoint, lambda *_: answer) as server:
             store = open_store("s3://some-bucket/p", endpoint=server.url)
             with pytest.raises(errors.StorageError, match="some-bucket") as caught:
                 store.put_if_absent("a", b"new")
             assert server.requests == {"PUT": 1}
 
+        assert throttling.count() - before == (answer[0] == 503)
         assert type(caught.value) is error
         assert "made-up-secret" not in str(caught.value)
         assert caught.value.__cause__ is not None
@@ -156,7 +158,8 @@ class TestReads:
     """How reads meet faults."""
 
     def test_reads_recover_from_slow_downs(self, s3_store, s3_endpoint):
-        """A read, a listing and a look that meet 503 twice are tried again and work."""
+        """A read, a listing and a look that meet 503 twice are tried again and work; each refusal is counted."""
+        before = throttling.count()
         s3_store.put("a", b"0123456789")
 
         def decide(method, path, number):
@@ -168,6 +171,28 @@ class TestReads:
             assert store.head("a").size == 10
             assert [stamp.key for stamp in store.list()] == ["a"]
             assert server.requests == {"GET": 6, "HEAD": 3}
+        assert throttling.count() - before == 6
+
+    def test_a_put_recovers_from_slow_downs(self, s3_store, s3_endpoint):
+        """So is a plain write, which may be made twice."""
+        before = throttling.count()
+        with faulty_server.serve(
+            s3_endpoint, lambda method, path, number: (503, "SlowDown") if number < 3 else PASS_ON
+        ) as server:
+            open_store(s3_store.url, endpoint=server.url).put("a", b"0123456789")
+            assert server.requests == {"PUT": 3}
+        assert throttling.count() - before == 2
+        assert s3_store.get("a").data == b"0123456789"
+
+    def test_silence_is_no_refusal(self, s3_store, s3_endpoint):
+        """A connection that is lost is tried again, and is not counted as a store that asks to wait."""
+        s3_store.put("a", b"0123456789")
+        before = throttling.count()
+        with faulty_server.serve(
+            s3_endpoint, lambda method, path, number: DROP_THE_REQUEST if number < 3 else PASS_ON
+        ) as server:
+            assert open_store(s3_store.url, endpoint=server.url).get("a").data == b"0123456789"
+        assert throttling.count() == before
 
     @pytest.mark.parametrize(
         ("answer", "error"),

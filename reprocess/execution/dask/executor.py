@@ -362,7 +362,7 @@ class DaskExecutor(Executor):
         """Learn from an execution how long units take, and whether the store refuses."""
         if begun is not None:
             self.backlog.executed(task, time.monotonic() - begun.since)
-        self.refusals += outcome.outcome_class == "storage" and outcome.temporary
+        self.refusals += outcome.throttled
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
