@@ -9,6 +9,7 @@ import pytest
 
 from reprocess import campaign, coordinator, errors, inspection
 from reprocess.execution.dask.executor import DaskExecutor
+from reprocess.publication import ledger
 from reprocess.storage import open_store
 from reprocess.storage.s3_clients import forget
 from tests import trips
@@ -54,6 +55,22 @@ class TestTrip:
         assert len(set(plans)) == 1
         assert found[0] == found[1] == found[2]
         assert len(found[0]) == 10
+
+    def test_a_store_that_asks_to_wait(self, s3_endpoint, bucket):
+        """A store that refuses one request in eleven delays a campaign, which publishes all, and tells how often."""
+        archive = make(bucket, s3_endpoint, "slow")
+        made = campaign.plan(archive, wanted(), created=trips.CREATED)
+
+        def decide(method, path, number):
+            return (503, "SlowDown") if number % 11 == 0 else faulty_server.PASS_ON
+
+        with faulty_server.serve(s3_endpoint, decide) as server:
+            slow = campaign.open_archive(archive.store.url, trips.settings(endpoint=server.url))
+            coordinator.run(slow, made.digest)
+
+        ended = ledger.read(archive.store, made.digest[:16]).values()
+        assert {outcome.outcome_class for outcome in ended} == {"published"}
+        assert sum(outcome.throttled for outcome in ended) > 0
 
     def test_twice_under_two_contexts(self, s3_endpoint, bucket):
         """Scan, plan and run under one context and then the other; all is current, whole and closes."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from reprocess import errors
@@ -35,6 +36,10 @@ def note(log: str, line: str) -> None:
 
 def _succeed(task: Task, _: object) -> Outcome:
     return end(task)
+
+
+def _wait(task: Task, throttled: int) -> Outcome:
+    return replace(end(task), throttled=throttled)
 
 
 def _note(task: Task, log: str) -> Outcome:

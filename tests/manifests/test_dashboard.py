@@ -23,6 +23,7 @@ SUBJECTS = {
     "workers by tier": "reprocess_campaign_tier_workers",
     "cost": "reprocess_campaign_cost",
     "S3 errors": "reprocess_campaign_storage_errors_total",
+    "S3 that asks to wait": "reprocess_campaign_throttled_total",
     "staleness debt": "reprocess_exposures",
 }
 

@@ -62,7 +62,7 @@ def shown(found):
 
 def test_from_the_ledger():
     """Candidates by class are those of the closing sum, and what they took is added up."""
-    outcomes = [ended("a", attempt=3), ended("b", "storage", message="b: no answer")]
+    outcomes = [ended("a", attempt=3, throttled=7), ended("b", "storage", message="b: no answer")]
     found = campaign_metrics.standing(PLAN, outcomes, PRICES)
     told = samples(campaign_metrics.exposition(found))
 
@@ -78,6 +78,7 @@ def test_from_the_ledger():
     assert told[("core_seconds_total",)] == pytest.approx(4.0 * (3 + 1))
     assert told[("retries_total",)] == 2
     assert told[("storage_errors_total",)] == 1
+    assert told[("throttled_total",)] == 7
     assert told[("cost",)] == pytest.approx(0.01 * 16 + 0.04)
     assert told["forecast", ("bound", "high"), ("quantity", "core_seconds")] == 3 * 3600
     assert ("forecast", ("bound", "high"), ("quantity", "cost")) not in told

@@ -62,6 +62,14 @@ class TestDaskExecutor(ExecutorContract):
         assert len(list(ended)) == 5
         assert shared.load().queued == 0
 
+    def test_what_the_store_refused(self, shared):
+        """Refusals of the store are added up over all units, those that ended well too."""
+        before = shared.refusals
+        ended = list(shared.run(functions.act, [task("a", "wait", 3), task("b", "wait", 4), task("c")]))
+
+        assert {outcome.outcome_class for outcome in ended} == {"published"}
+        assert shared.refusals - before == 7
+
     def test_the_worker_is_named(self, shared):
         """An outcome tells its worker by name, never by address."""
         (outcome,) = shared.run(functions.act, [task("u")])
