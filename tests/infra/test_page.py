@@ -40,6 +40,17 @@ def test_stacks():
         made |= set(re.findall(r'Export: \{ Name: !Sub "\$\{Project\}-([a-z-]+)"', text))
 
 
+def test_zones_first():
+    """Which zones EKS refuses is told before the network is made: it cannot change them once a cluster is in it."""
+    described = templates.stack("network").template["Parameters"]["Zones"]["Description"]
+    before = PAGE.partition("\nstack network\n")[0]
+    refused = set(re.findall(r"\b[a-z]+\d-az\d\b", described))
+    assert refused
+    assert "describe-availability-zones" in before
+    assert set(re.findall(r"`([a-z]+\d-az\d)`", before)) == refused
+    assert "stack network --parameter-overrides Zones=" in before
+
+
 @pytest.mark.parametrize("name", templates.STACKS)
 def test_parameters(name):
     """Parameters that are given exist, and those without a default are given; roles are made with consent."""
