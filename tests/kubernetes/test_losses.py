@@ -91,6 +91,31 @@ class TestDriver:
         assert len(bench.drivers(run.job)) == 2
 
 
+class TestOrphans:
+    @pytest.fixture
+    def without_another_try(self, bench):
+        bench.retries = 0
+        bench.apply()
+
+    def test_a_driver_that_is_killed_for_good(self, without_another_try, bench, relay, begun):
+        """Workers of a driver that is killed for good are deleted by the CronJob that tidies, and of no other run."""
+        cluster, run, _ = begun
+        (driver,) = bench.drivers(run.job)
+        bench.kubectl("delete", "pod", driver["metadata"]["name"], "--force", "--grace-period=0")
+        assert run.wait() == "Failed"
+        left = bench.names("deployments", f"reprocess/run={run.job}")
+        again = bench.submit(cluster.url, cluster.plan.digest)
+        again.until_busy()
+
+        bench.kubectl("create", "job", "tidy-now", "--from=cronjob/reprocess-tidy")
+
+        until(lambda: not bench.names("deployments", f"reprocess/run={run.job}"), 60, "orphans")
+        assert left
+        assert bench.names("deployments", f"reprocess/run={again.job}")
+        relay.delay_s = 0.0
+        assert again.wait() == "Complete"
+
+
 class TestServer:
     @pytest.fixture
     def api_server(self):

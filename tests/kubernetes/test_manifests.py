@@ -21,6 +21,7 @@ def test_dry_run(shared_bench, overlay):
 
 DRIVER = "system:serviceaccount:reprocess:reprocess-driver"
 WORKER = "system:serviceaccount:reprocess:reprocess-worker"
+TIDY = "system:serviceaccount:reprocess:reprocess-tidy"
 OPERATOR = "system:serviceaccount:reprocess:reprocess-operator"
 
 
@@ -35,6 +36,9 @@ OPERATOR = "system:serviceaccount:reprocess:reprocess-operator"
         (DRIVER, ["delete", "pods"], False),
         (DRIVER, ["create", "jobs"], False),
         (DRIVER, ["get", "nodes"], False),
+        (TIDY, ["delete", "deployments"], True),
+        (TIDY, ["create", "deployments"], False),
+        (TIDY, ["get", "secrets"], False),
         (WORKER, ["get", "pods"], False),
         (WORKER, ["get", "secrets"], False),
         (OPERATOR, ["create", "jobs"], True),
