@@ -52,6 +52,7 @@ COMMANDS = [
     "submit",
     "worker",
     "drain",
+    "tidy",
     "calibrate",
     "references",
     "find",
