@@ -175,11 +175,11 @@ def pause(ctx: click.Context, archive: str, digest: str, why: str) -> None:
 @with_all(everywhere)
 @click.pass_context
 def resume(ctx: click.Context, archive: str, digest: str) -> None:
-    """Let the campaign of the plan DIGEST go on: the next `reprocess run` works on it."""
-    from reprocess import steering
+    """Let the campaign of the plan DIGEST go on: the next `run` or `submit` works on it."""
+    from reprocess import steering, terminal
 
     steering.resume(open_archive(ctx, archive), digest)
-    click.echo(f"The campaign may go on. Next: reprocess run {archive} {digest}")
+    click.echo(f"The campaign may go on. Next: reprocess run {archive} {digest}\n{terminal.INSTEAD}")
 
 
 @click.command(short_help="End a campaign for good.")
@@ -219,11 +219,11 @@ def priority(ctx: click.Context, archive: str, digest: str, number: int) -> None
 @with_all(everywhere)
 @click.pass_context
 def approve(ctx: click.Context, archive: str, digest: str) -> None:
-    """Say that the pilot of the plan DIGEST is good: the next `reprocess run` publishes it and goes on."""
-    from reprocess import steering
+    """Say that the pilot of the plan DIGEST is good: the next `run` or `submit` publishes it and goes on."""
+    from reprocess import steering, terminal
 
     steering.approve(open_archive(ctx, archive), digest)
-    click.echo(f"The pilot is approved. Next: reprocess run {archive} {digest}")
+    click.echo(f"The pilot is approved. Next: reprocess run {archive} {digest}\n{terminal.INSTEAD}")
 
 
 @click.command(short_help="Have what failed tried again.")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reprocess import errors
-from reprocess.cli_options import everywhere, raise_verbosity, settings_of, with_all
+from reprocess.cli_options import everywhere, logging_options, raise_verbosity, settings_of, with_all
 
 _TLS = Path("/etc/reprocess/tls")
 _tls = click.option(
@@ -49,7 +49,7 @@ _name = click.option(
     "--max-hours", type=click.FloatRange(min=0.0, min_open=True), help="As for `run`; workers are fitted to it."
 )
 @click.option("--max-exposures", type=click.IntRange(min=1), metavar="N", help="As for `run`.")
-@with_all(everywhere)
+@with_all(logging_options)
 @click.pass_context
 def submit(
     ctx: click.Context,
@@ -65,9 +65,10 @@ def submit(
 ) -> None:
     """Start a run of the plan DIGEST as a Job on the cluster that KUBECONFIG names, and say how to watch and end it.
 
-    ARCHIVE is written as the pods of the cluster see it. The Job is made from the CronJob `reprocess-sweep` in the same
-    namespace. Killed at any moment, this command changes nothing about the run; deleting the Job ends the run and
-    deletes everything that it has made on the cluster. What it has done in ARCHIVE is kept.
+    ARCHIVE is written as the pods of the cluster see it; where its store is, and by which keys, they know themselves.
+    The Job is made from the CronJob `reprocess-sweep` in the same namespace. Killed at any moment, this command changes
+    nothing about the run; deleting the Job ends the run and deletes everything that it has made on the cluster. What it
+    has done in ARCHIVE is kept.
     """
     from reprocess.execution.kubernetes import submission
     from reprocess.execution.kubernetes.api import Namespace
@@ -166,7 +167,7 @@ def drain(ctx: click.Context, scheduler: str, name: str, directory: Path, limit_
 
 @click.command(short_help="Delete workers that a run has left behind.")
 @click.option("--namespace", default="", help="Where the manifests were applied (else as KUBECONFIG says).")
-@with_all(everywhere)
+@with_all(logging_options)
 @click.pass_context
 def tidy(ctx: click.Context, namespace: str) -> None:
     """Delete the workers of runs whose Job has ended or is gone; for a CronJob of its own.

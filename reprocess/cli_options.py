@@ -82,14 +82,14 @@ log_format = click.option(
     show_envvar=True,
     help="Log lines for people, or one JSON object a line.",
 )
+logging_options = (verbosity, log_format)
 everywhere = (
     _setting("--endpoint", "storage", "endpoint", metavar="URL", help="S3 endpoint (else AWS_ENDPOINT_URL)."),
     _setting("--profile", "storage", "profile", help="AWS profile."),
     _setting("--region", "storage", "region", help="AWS region."),
     _setting("--anonymous", "storage", "anonymous", is_flag=True, default=None, help="Read without credentials."),
     _setting("--cache-dir", "cache", "directory", metavar="DIR", help="Where rules are kept between runs."),
-    verbosity,
-    log_format,
+    *logging_options,
 )
 
 

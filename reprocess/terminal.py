@@ -258,9 +258,10 @@ def plan_text(made: Plan, archive: str) -> str:
         lines.append(f"  ... and {len(failures) - _EXAMPLES:,} more; --json lists all")
     if made.forecast and made.forecast.exposures:
         lines += forecast_lines(made.forecast)
-    return "\n".join([*lines, f"plan {made.digest}", f"Next: reprocess run {archive} {made.digest[:16]}"])
+    return "\n".join([*lines, f"plan {made.digest}", f"Next: reprocess run {archive} {made.digest[:16]}", INSTEAD])
 
 
+INSTEAD = "On Kubernetes: submit in place of run."
 _EXAMPLES = 5
 _BEGINNINGS = {DETECTOR1: f"the Level 1b object ({DETECTOR1})", IMAGE2: f"the rate product ({IMAGE2}), not built yet"}
 

@@ -182,6 +182,7 @@ def _left(summary: Summary) -> Iterator[str]:
     for step in summary.later:
         yield from _wrap(f"{step.count:,} {step.words}{':' if step.command else '.'}", indent="  ")
         yield from (f"    {line}" for line in step.command.splitlines())
+    yield "  On Kubernetes: submit in place of run."
 
 
 def _pairs(*pairs: tuple[str, str]) -> Iterator[str]:

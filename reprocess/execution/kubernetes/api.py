@@ -74,7 +74,7 @@ class Namespace:
             import kr8s.asyncio
         except ImportError as error:
             raise errors.ClusterError(
-                "The client of Kubernetes is not installed. Install reprocess[kubernetes]."
+                "The client of Kubernetes is not installed. In a checkout: pip install '.[kubernetes]'."
             ) from error
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
