@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -100,12 +101,12 @@ def variables(path):
 
 @pytest.fixture(scope="module")
 def namespace(tmp_path_factory):
-    """Type what the page says of the namespace, in a copy of the manifests, with commands that only say their names."""
+    """Type what the page says of the namespace, in a copy of the manifests; `kubectl` only says what it is given."""
     place = tmp_path_factory.mktemp("typed")
     shutil.copytree(ROOT / "k8s", place / "k8s")
     (block,) = re.findall(r"^## 5\..*?^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
     names = "ARCHIVE=s3://bucket/archive AWS_REGION=eu-central-1 REPOSITORY=registry/reprocess EDITOR=true\n"
-    said = "".join(f'{name}() {{ echo "{name} $*"; }}\n' for name in ("kubectl", "kustomize"))
+    said = 'kubectl() { echo "kubectl $*"; }\n'
     command = ["bash", "-eu", "-c", names + said + block]
     told = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
     return place / "k8s", told.stdout.splitlines()
@@ -161,7 +162,37 @@ def test_namespace_first(namespace):
     """The namespace is there before the server is asked about what goes into it."""
     typed = [line for line in namespace[1] if line.startswith("kubectl")]
     assert typed[0].endswith("apply -k k8s/cluster")
-    assert [line.split()[-1] for line in typed[1:]] == ["--dry-run=server", "k8s/overlays/mine"]
+    assert [line.split()[-1] for line in typed[1:3]] == ["--dry-run=server", "k8s/overlays/mine"]
+
+
+def test_the_sweep_waits(namespace):
+    """The sweep is suspended where it is made, and let go on after the first campaign."""
+    assert [line for line in namespace[1] if "suspend" in line] == namespace[1][-1:]
+    steps = ['"suspend": true', "\nreprocess plan ", "\nreprocess submit ", '"suspend": false']
+    places = [BLOCKS.index(each) for each in steps]
+    assert places == sorted(places)
+
+
+def test_image(namespace):
+    """The image of the overlay is the one that was pushed, and nothing else of it is changed."""
+    made, shipped = (namespace[0] / "overlays" / name / "kustomization.yaml" for name in ("mine", "aws"))
+    expected = yaml.safe_load(shipped.read_text())
+    expected["images"][0]["newName"] = "registry/reprocess"
+    assert yaml.safe_load(made.read_text()) == expected
+    assert f"docker push $REPOSITORY:{expected['images'][0]['newTag']}\n" in PAGE
+
+
+def test_settings_at_the_desk(namespace, environment):
+    """What the page has the desk read before it plans are the settings of the pods, but for how they log."""
+    (line,) = re.findall(r"^set -a; .*$", BLOCKS, flags=re.MULTILINE)
+    assert BLOCKS.index(line) < BLOCKS.index("\nreprocess plan ")
+    command, path = ["sh", "-c", f"{line}\nenv"], {"PATH": os.environ["PATH"]}
+    place = namespace[0].parent
+    told = subprocess.run(command, cwd=place, env=path, capture_output=True, text=True, check=True).stdout
+    found = dict(each.split("=", 1) for each in told.splitlines())
+    logs = {"REPROCESS_LOG_FORMAT", "DASK_LOGGING__DISTRIBUTED"}
+    expected = {name: None if name in logs else value for name, value in environment.items()}
+    assert {name: found.get(name) for name in environment} == expected
 
 
 def commands(program, text=PAGE):

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import tomllib
 
+import click
 import pytest
 import yaml
 
 from reprocess.cli import main
+from reprocess.execution.kubernetes import submission
+from reprocess.settings import Settings
 from tests.manifests import rendering
-from tests.manifests.rendering import ROOT, every_kind_of, needs_kubectl, one, overlay_of
+from tests.manifests.network import Pod, passes
+from tests.manifests.rendering import ROOT, every_kind_of, everywhere, needs_kubectl, one, overlay_of, rendered
 from tests.manifests.test_roles import ALLOWED, FORWARD
 
 GUIDE = rendering.GUIDE.read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+YAML = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+LOGS = ("REPROCESS_LOG_FORMAT", "DASK_LOGGING__DISTRIBUTED")
 MADE_BY_THE_READER = "k8s/overlays/mine"
 KUBECTL = re.compile(r"\bkubectl (?:--namespace \S+ )?(?!version)([a-z-]+)((?: [^|`#\n]*)?)")
 
@@ -24,6 +34,27 @@ def test_commands():
     named = set(re.findall(r"(?:^|[`$] ?)reprocess ([a-z]+)", GUIDE, re.MULTILINE))
     assert {"init", "scan", "plan", "submit"} <= named
     assert named <= main.commands.keys()
+
+
+def options_of(name: str) -> set[str]:
+    """What a command of the program may be given."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None, name
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def test_options():
+    """Each option that the guide gives to a command of the program is one of it."""
+    lines = re.findall(r"^reprocess (\w+)(.*)$", re.sub(r" +#.*", "", "\n".join(BLOCKS)), re.MULTILINE)
+    for name, rest in lines:
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options_of(name), name
+
+
+def test_numbers():
+    """Numbers that the guide tells of the program are the program's."""
+    assert f"--workers {Settings().cluster.most_workers} " in GUIDE
+    assert submission.START_S == 600
+    assert "no driver has started after ten minutes" in GUIDE
 
 
 def test_paths():
@@ -53,6 +84,8 @@ def needs(verb: str, words: list[str]) -> set[tuple[str, str]]:
         return {("pods/log", "get"), ("pods", "list"), *({("jobs", "get")} if "jobs" in kinds else ())}
     if verb == "port-forward":
         return {("pods/portforward", "create"), ("pods", "list"), ("jobs", "get")}
+    if verb == "kustomize":
+        return set()
     if verb == "auth":
         return {("users", "impersonate")} if "--as" in words else set()
     return {("everything", verb)}
@@ -91,9 +124,8 @@ def test_what_commands_need(command, expected):
 
 def test_nothing_else_to_install():
     """The guide's commands take no program that it does not name under what is needed."""
-    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE))
-    blocks = re.sub(r"'[^']*'", "''", re.sub(r" +#.*", "", blocks))  # arguments may have several lines
-    programs = set(re.findall(r"(?:^|\| *\n? *)([a-z][\w./-]*)", blocks, re.MULTILINE))
+    blocks = re.sub(r"'[^']*'", "''", re.sub(r" +#.*", "", "\n".join(BLOCKS)))  # arguments may have several lines
+    programs = set(re.findall(r"(?:^|[|;] *\n? *)([a-z][\w./-]*)", blocks, re.MULTILINE))
     assert programs == {
         "kubectl",
         "reprocess",
@@ -102,8 +134,10 @@ def test_nothing_else_to_install():
         "image/build",
         "skopeo",
         "cp",
-        "export",
+        "grep",
         "kind",
+        "set",
+        "unset",
     }
 
 
@@ -127,6 +161,89 @@ def test_init_inside_the_cluster():
     assert {name: after[name] for name in after.keys() - changed} == {
         name: before[name] for name in before.keys() - changed
     }
+
+
+@needs_kubectl
+def test_plan_inside_the_cluster():
+    """What the guide says to leave out and to change in that Job is there, and a plan is asked for as it can be."""
+    (patch,) = re.findall(r"kubectl patch --local .*?--patch='(.*?)'", GUIDE, re.DOTALL)
+    assert [each["path"].rpartition("/")[2] for each in json.loads(patch)] == ["secretRef", "args"]
+    (args,) = (json.loads(each) for each in re.findall(r'`(\["plan".*?\])`', GUIDE))
+    assert {each for each in args if each.startswith("--")} <= options_of("plan")
+    shipped = one(overlay_of("s3"), "CronJob", "reprocess-sweep")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert args[args.index("--target") + 1] in shipped["containers"][0]["args"]
+    assert args[1] == "$(REPROCESS_ARCHIVE)"
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_settings_at_the_desk(shell, tmp_path):
+    """What the guide has the desk read are the settings of the pods, but for how they log."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not there")
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    shutil.copytree(ROOT / "k8s" / "overlays" / "s3", tmp_path / MADE_BY_THE_READER)
+    (line,) = [line for block in BLOCKS for line in block.splitlines() if line.startswith("set -a; ")]
+    environment = {"PATH": os.environ["PATH"]}
+    command = [shell, "-c", f"{line}\nenv"]
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    found = dict(each.split("=", 1) for each in told.splitlines())
+    files = [tmp_path / "k8s" / "base" / "settings.env", tmp_path / MADE_BY_THE_READER / "settings.env"]
+    lines = [each for path in files for each in path.read_text().splitlines() if each and not each.startswith("#")]
+    pods = dict(each.split("=", 1) for each in lines)
+    kept = {name: value for name, value in pods.items() if name not in LOGS}
+    assert {name: found.get(name) for name in pods} == {**dict.fromkeys(LOGS), **kept}
+
+
+@needs_kubectl
+def test_a_store_inside_the_cluster(tmp_path):
+    """What the guide shows for a store in the cluster takes the place of `spec` in the shipped file, and renders."""
+    (shown,) = [each for each in YAML if each.startswith("spec:")]
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    place = tmp_path / "k8s" / "overlays" / "s3"
+    shipped = (place / "s3.yaml").read_text()
+    (place / "s3.yaml").write_text(shipped.partition("spec:\n")[0] + shown)
+    policy = one(rendered(place), "NetworkPolicy", "reprocess-s3")
+    before = one(overlay_of("s3"), "NetworkPolicy", "reprocess-s3")
+    assert policy["spec"].keys() == before["spec"].keys()
+    assert {**policy["spec"], "egress": None} == {**before["spec"], "egress": None}
+    (rule,) = policy["spec"]["egress"]
+    assert rule.keys() == before["spec"]["egress"][0].keys()
+    gateway = Pod({"app": "rook-ceph-rgw", "more": "x"}, namespace="rook-ceph")
+    elsewhere = Pod({"app": "rook-ceph-rgw"}, namespace="other")
+    driver = Pod({"app.kubernetes.io/name": "reprocess", "app.kubernetes.io/component": "driver"})
+    assert passes([policy], driver, gateway, 8080, "TCP")
+    assert not passes([policy], driver, gateway, 80, "TCP")
+    assert not passes([policy], driver, elsewhere, 8080, "TCP")
+
+
+@everywhere
+@needs_kubectl
+def test_apply_leaves_the_sweep_suspended(overlay):
+    """No manifest says whether the sweep is suspended, so that what the guide has people say lasts."""
+    assert "suspend" not in one(overlay_of(overlay), "CronJob", "reprocess-sweep")["spec"]
+
+
+def test_the_sweep_waits():
+    """The sweep is suspended where it is made, before there is an archive, and let go on after the first campaign."""
+    typed = "\n".join(BLOCKS)
+    steps = [
+        "apply -k k8s/overlays/mine\n",
+        '"suspend": true',
+        "reprocess init ",
+        "reprocess submit ",
+        '"suspend": false',
+    ]
+    places = [typed.index(each) for each in steps]
+    assert places == sorted(places)
+
+
+def test_what_is_installed():
+    """The program is installed from the checkout, with packages of the versions that it is tested with."""
+    (line,) = re.findall(r"`([^`]*pip install [^`]*)`", GUIDE)
+    (extra,) = re.findall(r"'\.\[(\w+)\]'", line)
+    assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (constraints,) = re.findall(r"--constraint (\S+)", line)
+    assert (ROOT / constraints).exists()
 
 
 @needs_kubectl
