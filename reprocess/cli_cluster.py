@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reprocess import errors
-from reprocess.cli_options import everywhere, logging_options, raise_verbosity, settings_of, with_all
+from reprocess.cli_options import EXIT_INTERRUPTED, everywhere, logging_options, raise_verbosity, settings_of, with_all
 
 _TLS = Path("/etc/reprocess/tls")
 _tls = click.option(
@@ -79,8 +79,11 @@ def submit(
         at = f"kubectl --namespace {made.namespace}"
         click.echo(f"Job {made.job}. Its log: {at} logs --follow job/{made.job}. To end it: {at} delete job {made.job}")
         if wait or follow:
-            say = _say
-            sys.exit(submission.follow(place, made, say=say, lines=click.echo if follow else None))
+            try:
+                sys.exit(submission.follow(place, made, say=_say, lines=click.echo if follow else None))
+            except KeyboardInterrupt:
+                _say(f"The run goes on. Look again with {at} logs --follow job/{made.job}.")
+                sys.exit(EXIT_INTERRUPTED)
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,12 @@
 """Commands for runs on Kubernetes."""
 
+from __future__ import annotations
+
+import contextlib
+
 from reprocess.execution.dask import processes
+from reprocess.execution.kubernetes import api, submission
+from tests.execution.kubernetes.toy_cluster import prepared
 
 
 def test_a_drain_without_certificates(reprocess, tmp_path, monkeypatch):
@@ -19,3 +25,20 @@ def test_a_drain_on_a_full_disk(reprocess, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "DRAINED", tmp_path / "no" / "such" / "place")
 
     assert "was not drained" in reprocess("drain", "--scheduler", "tcp://127.0.0.1:1", "--name", "w").output
+
+
+def test_an_operator_who_looks_away(reprocess, monkeypatch):
+    """Ctrl-C ends the looking and not the run, and says how to look again."""
+    monkeypatch.setattr(api, "Namespace", lambda _: contextlib.nullcontext(prepared()))
+    monkeypatch.setattr(submission, "follow", _interrupted)
+
+    told = reprocess("submit", "s3://b/a", "0123456789abcdef", "--wait", code=130)
+
+    assert (
+        "The run goes on. Look again with kubectl --namespace toys logs --follow job/reprocess-0123456789ab-"
+        in told.stderr
+    )
+
+
+def _interrupted(*_, **__):
+    raise KeyboardInterrupt
