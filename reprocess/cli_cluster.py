@@ -182,7 +182,7 @@ def tidy(ctx: click.Context, namespace: str) -> None:
 
     with Namespace(namespace or settings_of(ctx).kubernetes.namespace) as place:
         gone = run_cluster.tidy(place)
-        click.echo(f"{len(gone)} Deployments of runs that are over, in namespace {place.name}: deleted.")
+        click.echo(f"Deleted in namespace {place.name}, of runs that are over: {', '.join(gone) or 'nothing'}.")
 
 
 COMMANDS = (submit, worker, drain, tidy)

@@ -107,7 +107,7 @@ class TestOrphans:
         again = bench.submit(cluster.url, cluster.plan.digest)
         again.until_busy()
 
-        bench.kubectl("create", "job", "tidy-now", "--from=cronjob/reprocess-tidy")
+        bench.fire("reprocess-tidy")
 
         until(lambda: not bench.names("deployments", f"reprocess/run={run.job}"), 60, "orphans")
         assert left
