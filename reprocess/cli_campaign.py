@@ -179,7 +179,7 @@ def resume(ctx: click.Context, archive: str, digest: str) -> None:
     from reprocess import steering, terminal
 
     steering.resume(open_archive(ctx, archive), digest)
-    click.echo(f"The campaign may go on. Next: reprocess run {archive} {digest}\n{terminal.INSTEAD}")
+    click.echo(f"{terminal.INSTEAD}\nThe campaign may go on. Next: reprocess run {archive} {digest}")
 
 
 @click.command(short_help="End a campaign for good.")
@@ -223,7 +223,7 @@ def approve(ctx: click.Context, archive: str, digest: str) -> None:
     from reprocess import steering, terminal
 
     steering.approve(open_archive(ctx, archive), digest)
-    click.echo(f"The pilot is approved. Next: reprocess run {archive} {digest}\n{terminal.INSTEAD}")
+    click.echo(f"{terminal.INSTEAD}\nThe pilot is approved. Next: reprocess run {archive} {digest}")
 
 
 @click.command(short_help="Have what failed tried again.")

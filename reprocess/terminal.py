@@ -258,7 +258,7 @@ def plan_text(made: Plan, archive: str) -> str:
         lines.append(f"  ... and {len(failures) - _EXAMPLES:,} more; --json lists all")
     if made.forecast and made.forecast.exposures:
         lines += forecast_lines(made.forecast)
-    return "\n".join([*lines, f"plan {made.digest}", f"Next: reprocess run {archive} {made.digest[:16]}", INSTEAD])
+    return "\n".join([*lines, f"plan {made.digest}", INSTEAD, f"Next: reprocess run {archive} {made.digest[:16]}"])
 
 
 INSTEAD = "On Kubernetes: submit in place of run."

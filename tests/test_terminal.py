@@ -134,7 +134,7 @@ class TestWords:
         _, made, _ = done
         text = terminal.plan_text(made, "s3://bucket/archive")
 
-        assert text.splitlines()[-2] == f"Next: reprocess run s3://bucket/archive {made.digest[:16]}"
+        assert text.splitlines()[-1] == f"Next: reprocess run s3://bucket/archive {made.digest[:16]}"
         assert f"plan {made.digest}" in text
         assert "4 exposures" in text
 

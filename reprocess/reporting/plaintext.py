@@ -178,11 +178,10 @@ def _left(summary: Summary) -> Iterator[str]:
     if not summary.later:
         yield "What is left: nothing. A later run of this plan would do no work."
         return
-    yield "What is left"
+    yield "What is left (on Kubernetes: submit in place of run)"
     for step in summary.later:
         yield from _wrap(f"{step.count:,} {step.words}{':' if step.command else '.'}", indent="  ")
         yield from (f"    {line}" for line in step.command.splitlines())
-    yield "  On Kubernetes: submit in place of run."
 
 
 def _pairs(*pairs: tuple[str, str]) -> Iterator[str]:
