@@ -32,7 +32,16 @@ MOST_RUNS = 60
 LONGEST_RUN_S = 900.0
 MOST_PROBLEMS = 5
 """After so many a seed is given up."""
-ENDINGS = {0: "done", 1: "some failed", 2: "refused", 3: "storage", 5: "paused", 6: "busy", -9: "killed"}
+ENDINGS = {
+    0: "done",
+    1: "some failed",
+    2: "refused",
+    3: "storage",
+    5: "paused",
+    6: "busy",
+    7: "no workers",
+    -9: "killed",
+}
 """What exit codes of `reprocess run` mean; any other is a defect."""
 _AT_ONCE = 8
 
