@@ -59,8 +59,6 @@ def submit(
     namespace: str,
     wait: bool,
     follow: bool,
-    program: str,
-    cost: str,
     **wish: Any,  # noqa: ANN401
 ) -> None:
     """Start a run of the plan DIGEST as a Job on the cluster that KUBECONFIG names, and say how to watch and end it.
@@ -75,7 +73,8 @@ def submit(
 
     chosen = namespace or settings_of(ctx).kubernetes.namespace
     with Namespace(chosen) as place:
-        made = submission.submit(place, digest, _arguments(archive, digest, wish), program=program, cost=cost)
+        whose = {name: wish.pop(name) for name in ("program", "cost")}
+        made = submission.submit(place, digest, _arguments(archive, digest, wish), **whose)
         at = f"kubectl --namespace {made.namespace}"
         click.echo(f"Job {made.job}. Its log: {at} logs --follow job/{made.job}. To end it: {at} delete job {made.job}")
         if wait or follow:

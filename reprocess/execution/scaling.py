@@ -28,6 +28,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from reprocess.execution.executor import Left
+
 BACK_OFF = 0.5
 """Part of the workers that are there which the ceiling falls to."""
 PLANNED = 0.9
@@ -143,9 +145,8 @@ def decide(
     *,
     limits: Mapping[int, Limits],
     throttled: int,
-    hours_left: float | None,
+    left: Left,
     memory: Memory,
-    core_s_left: float | None = None,
 ) -> Decision:
     """Decide how many workers each tier should have.
 
@@ -157,12 +158,10 @@ def decide(
         Tiers without limits are left alone; a tier without work has none, and without a fleet has no workers.
     throttled : int
         Refusals of the store (503, 429) since the last decision.
-    hours_left : float or None
-        To a deadline; None: there is none.
+    left : Left
+        What the run may still take: hours to its deadline, core seconds that its budget pays for.
     memory : Memory
         Of the last decision.
-    core_s_left : float or None
-        Core seconds that the budget still pays for; None: there is none.
 
     Returns
     -------
@@ -172,8 +171,8 @@ def decide(
     passed_s = min(now_s - memory.now_s, ENDLESS)
     sane = {tier: _sane_fleet(fleets.get(tier, Fleet(0, 0))) for tier in limits}
     refusals = _sane(throttled) / max(sum(fleet.ready for fleet in sane.values()), 1)
-    time_left_s = math.inf if hours_left is None or math.isnan(hours_left) else _sane(hours_left) * 3600
-    paid = _paid({tier: _sane_work(one) for tier, one in work.items()}, core_s_left)
+    time_left_s = math.inf if left.hours is None or math.isnan(left.hours) else _sane(left.hours) * 3600
+    paid = _paid({tier: _sane_work(one) for tier, one in work.items()}, left.core_s)
     replicas, reasons, tiers = {}, {}, {}
     for tier, limit in sorted(limits.items()):
         pressed = refusals > _sane(limit.tolerated) * passed_s / 60 if math.isfinite(memory.now_s) else refusals > 0

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError, InvalidPathError
@@ -37,7 +37,6 @@ _AT_ONCE = 16
 _SINGLE_PUT_LIMIT = 5 * 10**9
 _EMPTY_SIZE = re.compile(r"status code: 416|InvalidRange")
 _TYPE = "application/octet-stream"
-Out = TypeVar("Out")
 
 _log = logging.getLogger(__name__)
 

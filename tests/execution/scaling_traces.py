@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reprocess.execution import scaling
+from reprocess.execution.executor import Left
 from reprocess.execution.scaling import Fleet, Limits, Work
 from reprocess.planning import forecast
 
@@ -295,7 +296,7 @@ class Ours:
             cluster.fleets(),
             limits=self._limits,
             throttled=int(cluster.refused),
-            hours_left=hours,
+            left=Left(hours),
             memory=self._memory,
         )
         self._memory = decision.memory

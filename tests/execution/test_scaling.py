@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from reprocess.execution.executor import Left
 from reprocess.execution.scaling import Decision, Fleet, Limits, Memory, Work, decide
 from tests.execution import scaling_traces as traces
 from tests.execution.scaling_traces import Trace, Unit
@@ -29,9 +30,8 @@ def once(
         {0: fleet},
         limits={0: limits},
         throttled=throttled,
-        hours_left=hours_left,
+        left=Left(hours_left, core_s_left),
         memory=memory or Memory(),
-        core_s_left=core_s_left,
     )
 
 
@@ -75,9 +75,9 @@ class TestBudget:
         """Each tier gets the same part of its work paid."""
         work = {0: Work(100, 9000.0, 0, 0.0), 1: Work(10, 9000.0, 0, 0.0)}
         limits = dict.fromkeys(work, Limits(100))
-        options = {"limits": limits, "throttled": 0, "hours_left": None, "memory": Memory()}
+        options = {"limits": limits, "throttled": 0, "left": Left(core_s=9000.0), "memory": Memory()}
 
-        assert decide(0.0, work, {}, **options, core_s_left=9000.0).replicas == {0: 5, 1: 5}
+        assert decide(0.0, work, {}, **options).replicas == {0: 5, 1: 5}
 
     @given(st.integers(0, 10**6), st.floats(0, 1e7), st.integers(0, 50), st.floats(0, 1e9) | st.just(math.nan))
     def test_never_more(self, queued, queued_s, running, left):
@@ -256,14 +256,14 @@ class TestTiers:
         """Each tier asks for its own work, within its own limits."""
         work = {0: Work(10_000, 1e6, 0, 0.0), 1: Work(5, 4000.0, 0, 0.0)}
         limits = {0: Limits(4), 1: Limits(10), 2: Limits(10)}
-        decision = decide(0.0, work, {}, limits=limits, throttled=0, hours_left=None, memory=Memory())
+        decision = decide(0.0, work, {}, limits=limits, throttled=0, left=Left(), memory=Memory())
 
         assert decision.replicas == {0: 4, 1: 5, 2: 0}
 
     def test_without_limits(self):
         """A tier without limits is left alone."""
         decision = decide(
-            0.0, {3: Work(5, 5.0, 0, 0.0)}, {3: Fleet(2, 2)}, limits={}, throttled=0, hours_left=None, memory=Memory()
+            0.0, {3: Work(5, 5.0, 0, 0.0)}, {3: Fleet(2, 2)}, limits={}, throttled=0, left=Left(), memory=Memory()
         )
 
         assert decision.replicas == {}
@@ -272,7 +272,7 @@ class TestTiers:
         """Refusals halve every tier: there is one archive."""
         work, fleets = dict.fromkeys((0, 1), Work(100, 1e5, 10, 1e4)), {0: Fleet(40, 40), 1: Fleet(10, 10)}
         limits = dict.fromkeys((0, 1), LIMITS)
-        decision = decide(0.0, work, fleets, limits=limits, throttled=1000, hours_left=None, memory=Memory())
+        decision = decide(0.0, work, fleets, limits=limits, throttled=1000, left=Left(), memory=Memory())
 
         assert decision.replicas == {0: 20, 1: 5}
 
@@ -330,7 +330,7 @@ class TestProperties:
                 st.dictionaries(st.integers(0, 2), any_fleet),
                 st.dictionaries(st.integers(0, 2), any_limits),
                 any_number,
-                st.none() | any_number,
+                st.builds(Left, st.none() | any_number, st.none() | any_number),
             ),
             max_size=4,
         )
@@ -338,8 +338,8 @@ class TestProperties:
     def test_any_numbers(self, calls):
         """Whatever is given, a decision comes, within the limits, and it is the same for the same."""
         memory = Memory()
-        for now_s, work, fleets, limits, throttled, hours_left in calls:
-            options = {"limits": limits, "throttled": throttled, "hours_left": hours_left, "memory": memory}
+        for now_s, work, fleets, limits, throttled, left in calls:
+            options = {"limits": limits, "throttled": throttled, "left": left, "memory": memory}
             decision = decide(now_s, work, fleets, **options)
 
             assert repr(decide(now_s, work, fleets, **options)) == repr(decision)

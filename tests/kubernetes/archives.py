@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import boto3
 
-from reprocess import campaign
+from reprocess import campaign, errors
 from reprocess.planning.plan import Plan
 from reprocess.simulation.options import SimulationOptions
 from reprocess.storage import open_store
@@ -46,6 +46,14 @@ def make(endpoint: str, bucket: str, options: SimulationOptions, name: str, *, p
     archive = trips.make(f"s3://{bucket}/{name}-{next(_NUMBERS)}", **source, options=options, endpoint=endpoint)
     target = trips.target(options=options)
     return Planned(archive, campaign.plan(archive, target, created=trips.CREATED) if plan else None)
+
+
+def kept_text(store, key: str) -> str:
+    """A text that is kept, without its line breaks; empty if there is none."""
+    try:
+        return " ".join(store.get(key).data.decode().split())
+    except errors.ObjectMissing:
+        return ""
 
 
 @contextlib.contextmanager

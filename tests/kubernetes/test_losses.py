@@ -12,6 +12,7 @@ import pytest
 
 from reprocess import inspection
 from tests import trips
+from tests.kubernetes.archives import kept_text
 from tests.kubernetes.bench import until
 from tests.kubernetes.conftest import OPTIONS
 from tests.kubernetes.test_campaign import outcomes
@@ -126,7 +127,7 @@ class TestServer:
         os.kill(pid, signal.SIGCONT)
 
     def test_out_of_reach_for_a_while(self, bench, relay, begun, api_server):
-        """A run goes on without the API server, and says that it does not answer; afterwards nothing is left."""
+        """A run goes on without the API server, and says so in log and report; afterwards nothing is left."""
         cluster, run, _ = begun
         os.kill(api_server, signal.SIGSTOP)
         time.sleep(30)
@@ -134,6 +135,8 @@ class TestServer:
 
         check(cluster, run)
         assert "did not answer" in bench.log(run.job)
+        report = f"campaigns/{cluster.plan.digest[:16]}/report.txt"
+        assert "The API server of the cluster did not answer" in kept_text(cluster.archive.store, report)
         until(lambda: not [name for name in bench.made_by(run.job) if "pods/" not in name], 60, "what is left behind")
 
 

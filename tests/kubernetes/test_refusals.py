@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reprocess import errors
+from tests.kubernetes.archives import kept_text
 from tests.kubernetes.bench import PROGRAM, kubectl, until
 
 IMPATIENT = {"REPROCESS_CLUSTER_START_S": "30"}
@@ -102,7 +102,11 @@ class TestWorkers:
         for word in words:
             run.until(word, 150)
         report = f"campaigns/{cluster.plan.digest[:16]}/report.txt"
-        until(lambda: all(word in told(cluster.archive.store, report) for word in words), 30, f"{words} in the report")
+        until(
+            lambda: all(word in kept_text(cluster.archive.store, report) for word in words),
+            30,
+            f"{words} in the report",
+        )
         run.delete()
         until(lambda: not bench.made_by(run.job) and not bench.drivers(run.job), 120, "what is left behind")
 
@@ -172,14 +176,6 @@ class TestWorkers:
     def change(bench, path: str, value: object) -> None:
         operation = [{"op": "add", "path": f"/template/spec/{path}", "value": value}]
         bench.kubectl("patch", "podtemplate", "reprocess-worker-0", "--type=json", "-p", json.dumps(operation))
-
-
-def told(store, key: str) -> str:
-    """A text that is kept, without its line breaks; empty if there is none."""
-    try:
-        return " ".join(store.get(key).data.decode().split())
-    except errors.ObjectMissing:
-        return ""
 
 
 @contextlib.contextmanager

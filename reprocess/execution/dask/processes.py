@@ -91,7 +91,7 @@ def scheduler(port: int, directory: Path) -> Iterator[None]:
             )
         yield
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             process.communicate(timeout=CLOSE_S)
         process.kill()
         process.wait()

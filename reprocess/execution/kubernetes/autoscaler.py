@@ -129,8 +129,7 @@ class Autoscaler:
             {tier: Fleet(asked, _count(hands, tier)) for tier, asked in self._cluster.asked.items()},
             limits=self._limits,
             throttled=refusals,
-            hours_left=left.hours,
-            core_s_left=left.core_s,
+            left=left,
             memory=self._memory,
         )
         self._memory = decision.memory

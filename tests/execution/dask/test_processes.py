@@ -133,6 +133,19 @@ class TestScheduler:
         ):
             pass
 
+    def test_one_that_hangs(self, tls, port, tmp_path, monkeypatch):
+        """A scheduler that says nothing, and does not heed its end, is given up and killed."""
+        stuck = tmp_path / "python"
+        stuck.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+        stuck.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(stuck))
+        monkeypatch.setattr(processes, "START_S", 0.5)
+        monkeypatch.setattr(processes, "CLOSE_S", 0.1)
+        with pytest.raises(errors.WorkerLost, match="did not start"), processes.scheduler(port, tls):
+            pass
+
+        assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
 
 class TestMemory:
     def test_of_a_pod(self):
